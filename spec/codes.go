@@ -2,7 +2,7 @@ package spec
 
 import "strconv"
 
-// Flags are the 16 flag bits of a frame header (OAP-FRM-005). Bits 8 to 15 are reserved and zero.
+// Flags are the 16 flag bits of a frame header (OAP-FRM-005, OAP-FRM-006). Bits 8 to 15 are reserved and zero.
 type Flags uint16
 
 // The eight defined flags. Exactly one of FlagReq, FlagResp and FlagEvent is set in a valid frame.
@@ -51,7 +51,7 @@ func ParseFlag(name string) (f Flags, ok bool) {
 	return 0, false
 }
 
-// Code is the code field of a frame header: 0 in requests, a status in the manner of HTTP otherwise (OAP-FRM-006).
+// Code is the code field of a frame header: 0 in requests, a status in the manner of HTTP otherwise (OAP-SES-006, OAP-ERR-002).
 type Code uint16
 
 // The codes that are not derived from a Reason.

@@ -6,7 +6,7 @@ import (
 )
 
 // Reason says why a frame, a request or a connection was refused. It is the value that ERROR frames,
-// problem+json bodies, logs, metrics and vectors share (OAP-ERR-001, HTTP-ERR-001).
+// problem+json bodies, logs, metrics and vectors share (OAP-ERR-002, HTTP-ERR-002).
 type Reason string
 
 // The reasons. The comment behind each group says where it can arise.

@@ -198,3 +198,24 @@ func TestFindRuns(t *testing.T) {
 		}
 	}
 }
+
+// TestLowestFirst: the touched part of the region grows only when all below it is taken.
+func TestLowestFirst(t *testing.T) {
+	a := heapArena(200)
+	var all []loc
+	for i := range 150 {
+		at, err := a.alloc(spanSize, true)
+		if err != nil || int(at) != i*spanSize/slotAlign {
+			t.Fatalf("span %d: at %d, %v", i, at, err)
+		}
+		all = append(all, at)
+	}
+	for _, i := range []int{140, 7, 70} {
+		a.free(all[i], spanSize)
+	}
+	for _, i := range []int{7, 70, 140} {
+		if at, err := a.alloc(spanSize, true); at != all[i] || err != nil {
+			t.Errorf("got the span at %d, %v; the lowest free one is at %d", at, err, all[i])
+		}
+	}
+}

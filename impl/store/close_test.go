@@ -68,7 +68,8 @@ func litter(t *testing.T, s *Store) (left []spec.Address) {
 	return left
 }
 
-// TestNoCanaryRemains looks at every byte of the region after deletes, failures and Close. To look after Close, the test
+// TestNoCanaryRemains looks at every byte of the region after deletes (AMN-ZER-001), failures (AMN-ZER-002) and Close
+// (AMN-ZER-003). To look after Close, the test
 // takes one slot of its own, which keeps the region mapped like an open handle does.
 func TestNoCanaryRemains(t *testing.T) {
 	s := open(t, 64)

@@ -9,8 +9,9 @@
 //
 // The region is reserved at Open and touched only as bytes arrive. It is cut into spans of 64 KiB:
 //
-//	span  0           1           2           3           4           5
-//	      |   chunk   |   chunk   |32 of 2 KiB|  42 KiB  |  42 KiB  | 42 KiB  |   free   ...
+//	|  span 0  |  span 1  |  span 2  |  span 3  |  span 4  |  span 5  |
+//	|  64 KiB  |  64 KiB  |  32 x    | slot  | slot  | slot |   free   |
+//	|  chunk   |  chunk   |  2 KiB   |   3 x 42.6 KiB       |          |
 //
 // An object is a list of chunks: all but the last take a whole span, and the last one (its tail) takes a slot of the
 // size class that fits it best. Slots of one class share a span, or a run of two to four spans where that wastes less.

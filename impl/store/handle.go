@@ -42,6 +42,28 @@ func (h *Handle) Chunk(off int64, limit int) ([]byte, error) {
 	return b[from:to:to], nil
 }
 
+// View is Chunk without the end at 64 KiB: it goes on as long as the following chunks lie behind each other in memory
+// and are intact, so that a large object takes few writes. The bytes are at most limit, and at least those of Chunk.
+func (h *Handle) View(off int64, limit int) ([]byte, error) {
+	b, err := h.Chunk(off, limit)
+	if err != nil || len(b) == 0 {
+		return b, err
+	}
+	n := len(b)
+	for i := int(off / spanSize); n < limit && i+1 < len(h.o.chunks); i++ {
+		if h.o.chunks[i+1].at != h.o.chunks[i].at+spanSize/slotAlign {
+			break
+		}
+		more, err := h.Chunk(off+int64(n), limit-n)
+		if err != nil {
+			break // for the next call to report
+		}
+		n += len(more)
+	}
+	start := int(h.o.chunks[off/spanSize].at)*slotAlign + int(off%spanSize)
+	return h.s.arena.mem[start : start+n : start+n], nil
+}
+
 // Release gives the handle back. It must be called exactly once; a second call panics if the handle was not opened
 // anew in between.
 func (h *Handle) Release() {

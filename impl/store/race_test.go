@@ -120,7 +120,7 @@ func putRace(s *Store, p payload, rng *rand.Rand) (created bool, err error) {
 		return false, err
 	}
 	for len(rest) > 0 {
-		n := 0
+		var n int
 		if rng.IntN(2) == 0 {
 			b := w.Next()
 			n = copy(b, rest)

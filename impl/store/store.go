@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,8 +27,8 @@ var (
 
 // Config is what Open needs to know.
 type Config struct {
-	// Capacity is the size of the payload memory in bytes, rounded up to 64 KiB (CAS-CAP-002, CAS-CAP-009). 0 means
-	// spec.DefaultStoreBytes; at most 256 GiB.
+	// Capacity is the size of the payload memory in bytes, 64 KiB to 256 GiB, rounded down to a multiple of 64 KiB
+	// (CAS-CAP-002, CAS-CAP-009). 0 means spec.DefaultStoreBytes.
 	Capacity int64
 }
 
@@ -73,10 +74,10 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Capacity == 0 {
 		cfg.Capacity = spec.DefaultStoreBytes
 	}
-	if cfg.Capacity < 0 || cfg.Capacity > min(maxCapacity, int64(^uint(0)>>1)-spanSize) {
-		return nil, fmt.Errorf("store: capacity of %d bytes is not between 1 byte and 256 GiB: %w", cfg.Capacity, spec.Internal)
+	if cfg.Capacity < spanSize || cfg.Capacity > min(maxCapacity, math.MaxInt) {
+		return nil, fmt.Errorf("store: capacity of %d bytes is not between 64 KiB and 256 GiB: %w", cfg.Capacity, spec.Internal)
 	}
-	size := (cfg.Capacity + spanSize - 1) / spanSize * spanSize
+	size := cfg.Capacity / spanSize * spanSize
 	r, err := reserve(int(size))
 	if err != nil {
 		return nil, fmt.Errorf("store: reserve %d bytes: %w: %w", size, err, spec.Internal)

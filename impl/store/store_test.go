@@ -143,7 +143,7 @@ func TestChunkViews(t *testing.T) {
 	}
 }
 
-// TestRejectedPuts breaks each promise of a put once. Nothing may remain, and the error is final.
+// TestRejectedPuts breaks each promise of a put once (CAS-PUT-008 among them). Nothing may remain, and the error is final.
 func TestRejectedPuts(t *testing.T) {
 	good := bytesOf(3, 100_000)
 	other := spec.Address{1, 2, 3}
@@ -295,7 +295,8 @@ func TestPutAgain(t *testing.T) {
 	}
 }
 
-// TestHandleOutlivesDelete reads an object that was deleted and put again by others meanwhile (CAS-GET-007).
+// TestHandleOutlivesDelete reads an object that was deleted and put again by others meanwhile (CAS-GET-007). Its memory
+// waits for the handle and for nothing else (AMN-ZER-004): audit finds it cleared right after Release.
 func TestHandleOutlivesDelete(t *testing.T) {
 	s := open(t, 16)
 	p := bytesOf(5, 100_000)
@@ -325,7 +326,9 @@ func TestHandleOutlivesDelete(t *testing.T) {
 	h.Release()
 }
 
-// TestQuarantine flips one bit and follows the object through quarantine and both ways out (CAS-INT).
+// TestQuarantine flips one bit and follows the object through quarantine and both ways out: CAS-INT-001, CAS-INT-002,
+// CAS-INT-004 to 006 (CAS-INT-005 heals, CAS-INT-006 counts once), CAS-INT-008 for the neighbour, CAS-INT-009 through
+// audit, CAS-DEL-005.
 func TestQuarantine(t *testing.T) {
 	p := bytesOf(7, 2*spanSize+100)
 	heal := map[string]func(t *testing.T, s *Store, a spec.Address){
@@ -407,6 +410,7 @@ func TestFaultAfterDelete(t *testing.T) {
 	}
 }
 
+// TestScrub is CAS-INT-007: what checksums can not see, the digest does.
 func TestScrub(t *testing.T) {
 	s := open(t, 64)
 	var all []spec.Address
@@ -466,23 +470,64 @@ func TestScrub(t *testing.T) {
 	audit(t, s, nil, nil)
 }
 
-func TestOpenRefuses(t *testing.T) {
-	for _, n := range []int64{-1, maxCapacity + 1, 1 << 62} {
+func TestCapacity(t *testing.T) {
+	for _, n := range []int64{-1, 1, spanSize - 1, maxCapacity + 1, 1 << 62} {
 		_, err := Open(Config{Capacity: n})
 		wantReason(t, "open", err, spec.Internal)
 	}
-	s, err := Open(Config{})
+	for configured, want := range map[int64]int64{
+		0: spec.DefaultStoreBytes, spanSize: spanSize, 2*spanSize - 1: spanSize, 100 * spanSize: 100 * spanSize,
+	} {
+		s, err := Open(Config{Capacity: configured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Stats().Capacity; got != want {
+			t.Errorf("capacity %d is %d, want %d", configured, got, want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// View shows what Chunk shows, further where memory allows, and never a byte that is not intact.
+func TestView(t *testing.T) {
+	s := open(t, 64)
+	b := bytesOf(1, 5*spanSize+100)
+	a := store(t, s, b)
+	h, err := s.Get(a)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := s.Stats(); st.Capacity != spec.DefaultStoreBytes {
-		t.Errorf("default capacity is %d", st.Capacity)
+	defer h.Release()
+	longest := 0
+	for _, off := range []int64{0, 1, spanSize - 1, spanSize, 4 * spanSize, 5 * spanSize, int64(len(b)) - 1, int64(len(b))} {
+		for _, limit := range []int{0, 1, spanSize, spanSize + 1, 3 * spanSize, len(b)} {
+			chunk, err1 := h.Chunk(off, limit)
+			view, err2 := h.View(off, limit)
+			if err1 != nil || err2 != nil {
+				t.Fatal(err1, err2)
+			}
+			if len(view) < len(chunk) || len(view) > limit || !bytes.Equal(view, b[off:off+int64(len(view))]) {
+				t.Fatalf("View(%d, %d) is %d bytes; Chunk gives %d", off, limit, len(view), len(chunk))
+			}
+			longest = max(longest, len(view))
+		}
 	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
+	if longest <= spanSize {
+		t.Error("no view was longer than a chunk, in a fresh arena")
 	}
-	s = open(t, 0)
-	if st := s.Stats(); st.Capacity != spec.DefaultStoreBytes {
-		t.Errorf("capacity 0 is %d", st.Capacity)
+	last, err := h.Chunk(3*spanSize, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last[0] ^= 1
+	view, err := h.View(0, len(b))
+	if err != nil || len(view) > 3*spanSize || !bytes.Equal(view, b[:len(view)]) {
+		t.Errorf("View over a damaged chunk: %d bytes, %v", len(view), err)
+	}
+	if _, err := h.View(int64(len(view)), len(b)); !errors.Is(err, spec.Integrity) {
+		t.Errorf("View at the damaged chunk: %v, want integrity", err)
 	}
 }

@@ -102,7 +102,7 @@ func (w *Writer) Advance(n int) error {
 	case !w.open(0):
 		return w.err
 	case n < 0 || n > w.dirty-w.pos:
-		return w.finish(errAdvance)
+		return w.fail(errAdvance)
 	case n > 0:
 		w.take(n)
 	}
@@ -120,11 +120,11 @@ func (w *Writer) Commit() (addr spec.Address, created bool, err error) {
 		return spec.Address{}, false, w.err
 	}
 	if w.total >= 0 && w.size < w.total {
-		return spec.Address{}, false, w.finish(errTruncated)
+		return spec.Address{}, false, w.fail(errTruncated)
 	}
 	addr = w.sum()
 	if w.hasWant && addr != w.want {
-		return spec.Address{}, false, w.finish(errBadDigest)
+		return spec.Address{}, false, w.fail(errBadDigest)
 	}
 	o := w.object()
 	w.finish(errFinished)
@@ -146,8 +146,14 @@ func (w *Writer) Abort() {
 	}
 }
 
+// fail is finish for a return statement.
+func (w *Writer) fail(err error) error {
+	w.finish(err)
+	return err
+}
+
 // finish overwrites and gives back what the writer still holds, and sets the final error.
-func (w *Writer) finish(err error) error {
+func (w *Writer) finish(err error) {
 	for _, c := range w.chunks {
 		w.s.arena.free(c.at, spanSize)
 	}
@@ -162,7 +168,6 @@ func (w *Writer) finish(err error) error {
 		w.h = nil
 	}
 	w.err = err
-	return err
 }
 
 // open says whether n more bytes may come; if not, the writer has failed.

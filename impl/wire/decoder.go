@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"math/bits"
 
 	"github.com/rustyonions/micronode/spec"
 )
@@ -51,7 +50,7 @@ const (
 	stepCap = 64 << 10  // how far the buffer of a new connection may run ahead of a large frame
 	minRead = 2 << 10   // a smaller rest of the buffer is not worth a read
 
-	// quietReads is how many short reads in a row make the buffer shrink by half.
+	// quietReads is how many reads in a row that find little in the buffer make it shrink by half.
 	quietReads = 64
 )
 
@@ -71,7 +70,7 @@ type Decoder struct {
 	offered int // bytes that Space offered and Filled has not taken yet
 
 	want  int // len(buf) between frames, restCap to bulkCap
-	quiet int // short reads since the last read or frame that made good use of want
+	quiet int // reads in a row that found no use for want
 
 	plain *inflated // what the frame handed out last expanded to, or nil
 }
@@ -93,43 +92,50 @@ func (d *Decoder) Space() []byte {
 	if d.reason != spec.None {
 		d.drop()
 	}
-	if d.r == d.w {
+	unread, frame := d.w-d.r, 0
+	if unread >= 4 {
+		frame = int(min(binary.BigEndian.Uint32(d.buf[d.r:]), d.maxFrame))
+	}
+	d.settle(max(unread, frame))
+	if unread > 0 {
+		d.makeRoom(unread, max(frame, spec.HeaderLen))
+	} else {
 		d.r, d.w = 0, 0
 		if len(d.buf) != d.want {
 			d.buf = make([]byte, d.want)
 		}
-	} else {
-		d.makeRoom()
 	}
 	d.offered = len(d.buf) - d.w
 	return d.buf[d.w:]
 }
 
-// makeRoom sees to it that a useful number of bytes fits behind the unread ones, of which there are some. It
-// moves or copies them rarely enough that a stream cut into single bytes costs no more than linear time.
-func (d *Decoder) makeRoom() {
-	unread := d.w - d.r
-	frame := spec.HeaderLen
-	if unread >= 4 {
-		frame = int(min(binary.BigEndian.Uint32(d.buf[d.r:]), d.maxFrame))
+// settle lets want shrink when read after read begins, and ends (see Filled), with little use for it. A large
+// frame that was only begun is use enough: it may keep what the connection has, not ask for more.
+func (d *Decoder) settle(use int) {
+	if use >= d.want/8 {
+		d.quiet = 0
+	} else if d.quiet++; d.quiet >= quietReads {
+		d.quiet = 0
+		d.want = max(d.want/2, restCap)
 	}
+}
+
+// makeRoom sees to it that a useful number of bytes fits behind the unread ones, the first of a frame that says
+// it has frame bytes. It moves or copies them rarely enough that a stream cut into single bytes costs no more than
+// linear time.
+func (d *Decoder) makeRoom(unread, frame int) {
 	missing := frame - unread
 	if missing <= 0 {
 		missing = minRead // the caller reads on without asking for the frames that are there
 	}
-	// How far the buffer may run ahead: half of it must be gone before it is worth moving anything.
+	// How far the buffer may run ahead; half of that, or all that is missing, is worth a read.
 	ahead := max(d.want, min(unread, stepCap))
 	enough := min(missing, ahead/2)
-	free := len(d.buf) - d.w
-	fits := len(d.buf)-unread >= enough
 	switch {
 	case len(d.buf) > max(d.want, unread+ahead): // left from a larger frame
 		d.resize(max(d.want, unread+min(missing, ahead)))
-	case free >= ahead/2:
-	case fits && d.r >= unread: // cheap, and a longer read than free
-		d.compact()
-	case free >= missing:
-	case fits && d.r > 0:
+	case len(d.buf)-d.w >= enough:
+	case len(d.buf)-unread >= enough:
 		d.compact()
 	default:
 		d.resize(max(d.want, unread+min(missing, ahead)))
@@ -156,17 +162,11 @@ func (d *Decoder) Filled(n int) {
 	if n < 0 || n > d.offered {
 		panic("wire: Filled with more bytes than Space offered")
 	}
-	switch {
-	case n == d.offered && n > 0: // there may have been more: this connection is worth longer reads
+	if n == d.offered && n > 0 { // there may have been more: this connection is worth longer reads
 		d.want = min(2*d.want, bulkCap)
+	}
+	if n >= d.want/8 {
 		d.quiet = 0
-	case n >= d.want/4:
-		d.quiet = 0
-	default:
-		if d.quiet++; d.quiet >= quietReads {
-			d.want = max(d.want/2, restCap)
-			d.quiet = 0
-		}
 	}
 	d.w += n
 	d.offered = 0
@@ -211,19 +211,7 @@ func (d *Decoder) Next(f *Frame) (Verdict, spec.Reason) {
 	}
 	d.r += n
 	d.taken = n
-	d.adapt(n)
 	return Accept, spec.None
-}
-
-// adapt lets want follow large frames.
-func (d *Decoder) adapt(frame int) {
-	if frame < d.want/4 {
-		return
-	}
-	d.quiet = 0
-	if fit := frame + minRead; fit > d.want {
-		d.want = min(1<<bits.Len(uint(fit-1)), bulkCap)
-	}
 }
 
 // Pending is how many bytes arrived that Next has not handed out. After a Next that said More these are the

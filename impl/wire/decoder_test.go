@@ -323,7 +323,11 @@ func TestMemoryStaysBounded(t *testing.T) {
 			stream = append(stream, frame(t, Header{Flags: spec.FlagReq, Corr: uint64(round)}, nil, payload[:size])...)
 			sent = append(sent, size)
 		}
+		old := d.buf
 		s := d.Space()
+		if len(old) > 0 && &old[0] != &d.buf[0] && dirty(old) > 0 {
+			t.Fatalf("round %d: bytes left in the buffer before this one", round)
+		}
 		if limit := d.Pending() + max(stepCap, d.want); len(s) == 0 || cap(d.buf) > limit || d.want > bulkCap {
 			t.Fatalf("round %d: space %d, held %d, limit %d, want %d", round, len(s), cap(d.buf), limit, d.want)
 		}
@@ -488,6 +492,45 @@ func TestDecoderAllocs(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(500, once); n != 0 {
 			t.Errorf("%s: %v allocations per frame", size.name, n)
+		}
+		d.Close()
+	}
+}
+
+// TestStreamAllocs: nor does a stream of frames of mixed sizes, in reads that end anywhere.
+func TestStreamAllocs(t *testing.T) {
+	var stream []byte
+	for i, n := range []int{60, 65_600, 65_600, 0, 20_000, 5, 5000, 65_600, 100, 100} {
+		stream = append(stream, frame(t, Header{Flags: spec.FlagReq, Corr: uint64(i)}, nil, make([]byte, n))...)
+	}
+	for _, read := range []int{100, 1460, 10_007, 16 << 10, 1 << 20} {
+		d := NewDecoder(spec.MaxFrame)
+		var f Frame
+		rest := stream
+		once := func() { // one read further round and round the stream
+			s := d.Space()
+			n := copy(s[:min(read, len(s))], rest)
+			d.Filled(n)
+			if rest = rest[n:]; len(rest) == 0 {
+				rest = stream
+			}
+			for v, r := d.Next(&f); v != More; v, r = d.Next(&f) {
+				if v == Reject {
+					t.Fatal(r)
+				}
+			}
+		}
+		rounds := 3 * len(stream) / min(read, 4096)
+		for range rounds {
+			once()
+		}
+		// AllocsPerRun rounds down, so that all the reads have to be one run.
+		if n := testing.AllocsPerRun(1, func() {
+			for range rounds {
+				once()
+			}
+		}); n != 0 {
+			t.Errorf("reads of %d bytes: %v allocations in %d reads", read, n, rounds)
 		}
 		d.Close()
 	}

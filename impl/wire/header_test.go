@@ -62,6 +62,7 @@ func TestHeaderCheck(t *testing.T) {
 		{"ver 0", func(h *Header) { h.Ver = 0 }, spec.BadVersion, "OAP-FRM-004"},
 		{"ver 2", func(h *Header) { h.Ver = 2 }, spec.BadVersion, "OAP-FRM-004"},
 		{"ver 256", func(h *Header) { h.Ver = 256 }, spec.BadVersion, "OAP-FRM-004"},
+		// DIV-WIR-002: rejected, not ignored.
 		{"flag 8", func(h *Header) { h.Flags |= 1 << 8 }, spec.BadFlags, "OAP-FRM-005"},
 		{"flag 15", func(h *Header) { h.Flags |= 1 << 15 }, spec.BadFlags, "OAP-FRM-005"},
 		{"no kind", func(h *Header) { h.Flags &^= spec.FlagsKind }, spec.BadFlags, "OAP-FRM-006"},

@@ -4,9 +4,9 @@ package wire
 const maxInteger = 1<<53 - 1
 
 // scanner reads one JSON object with string and integer members from a payload, without allocating. It knows
-// just enough JSON for the payloads of the hot path, and is strict about all of it. The one thing that it can not read is
-// an escape in a string: it then gives up, and the slow path (slow.go) decides. Once bad or escaped is set
-// nothing that it returns means anything.
+// just enough JSON for the payloads of the hot path, and is strict about all of it. The one thing that it can not
+// read is an escape in a string: it then gives up, and the slow path (slow.go) decides. Once bad or escaped is
+// set nothing that it returns means anything.
 type scanner struct {
 	p       []byte
 	i       int
@@ -83,24 +83,21 @@ func (s *scanner) want(c byte) {
 	s.i++
 }
 
-// text takes a string and returns what is between the quotes. It does not look for broken UTF-8: every caller
-// compares the text with ASCII, so that no such string is ever accepted.
+// text takes a string and returns what is between the quotes. It does not look for control characters and broken
+// UTF-8: every caller compares the text with printable ASCII, so that no such string is ever accepted.
 func (s *scanner) text() []byte {
 	s.want('"')
 	start := s.i
 	for !s.bad && s.i < len(s.p) {
-		switch c := s.p[s.i]; {
-		case c == '"':
+		switch s.p[s.i] {
+		case '"':
 			s.i++
 			return s.p[start : s.i-1]
-		case c == '\\':
+		case '\\':
 			s.escaped = true
 			return nil
-		case c < ' ':
-			s.bad = true
-		default:
-			s.i++
 		}
+		s.i++
 	}
 	s.bad = true
 	return nil

@@ -178,6 +178,7 @@ func TestInflateRejects(t *testing.T) {
 		{"dictionary id in 2 bytes", "OAP-ZST-001", join(unhex(t, "28b52ffd 02 38 0700"), raw(true, text)), spec.BadZstd},
 		{"dictionary id in 4 bytes", "OAP-ZST-001", join(unhex(t, "28b52ffd 03 38 07000000"), raw(true, text)), spec.BadZstd},
 		{"dictionary id 0", "OAP-ZST-001", join(unhex(t, "28b52ffd 01 38 00"), raw(true, text)), spec.BadZstd},
+		{"dictionary id 0 that reads like blocks", "OAP-ZST-001", twoFaced(), spec.BadZstd},
 		{"reserved bit", "OAP-ZST-001", join(unhex(t, "28b52ffd 08 38"), raw(true, text)), spec.BadZstd},
 		{"no last block", "OAP-ZST-001", join(windowed(0x38), raw(false, text)), spec.BadZstd},
 		{"no block", "OAP-ZST-001", windowed(0x38), spec.BadZstd},
@@ -194,6 +195,7 @@ func TestInflateRejects(t *testing.T) {
 		{"announces 2^64-1", "OAP-ZST-003", join(sized(1<<64-1), raw(true, text)), spec.DecompressCap},
 		{"single above cap", "OAP-ZST-003", join(single(10_241), raw(true, text)), spec.DecompressCap},
 		{"window 9 MiB", "OAP-ZST-003", join(windowed(0x69), raw(true, text)), spec.DecompressCap},
+		{"window 12 MiB", "OAP-ZST-003", join(windowed(0x6c), raw(true, text)), spec.DecompressCap},
 		{"window at its largest", "OAP-ZST-003", join(windowed(0xff), raw(true, text)), spec.DecompressCap},
 		{"above ten times", "OAP-ZST-004", stuffed(5000, 50_001), spec.DecompressCap},
 		{"above the floor", "OAP-ZST-004", join(windowed(0x38), run(true, 10_241)), spec.DecompressCap},
@@ -205,6 +207,10 @@ func TestInflateRejects(t *testing.T) {
 
 		{"trailing byte, announces above cap", "OAP-ZST-006", join(sized(1<<40), raw(true, text), []byte{0}), spec.BadZstd},
 		{"reserved block, window too large", "OAP-ZST-006", join(windowed(0xff), block(true, reservedBlock, 1, 1)), spec.BadZstd},
+		{"reserved bit, window too large", "OAP-ZST-006", join(unhex(t, "28b52ffd 08 ff"), raw(true, text)), spec.BadZstd},
+		{"dictionary id in 1 byte, window too large", "OAP-ZST-006", unhex(t, "28b52ffd 01 ff 010000"), spec.BadZstd},
+		{"block above 128 KiB, window too large", "OAP-ZST-006", join(windowed(0xff), run(true, maxZstdBlock+1)), spec.BadZstd},
+		{"block above window, announces above cap", "OAP-ZST-006", join(unhex(t, "28b52ffd 80 00 ffffffff"), run(true, 1025)), spec.BadZstd},
 		{"window too large, corrupt", "OAP-ZST-006", join(windowed(0xff), corrupt), spec.DecompressCap},
 		{"corrupt, then above cap", "OAP-ZST-006", join(windowed(0x38), corrupt[:0:0], block(false, compressedBlock, 6, corrupt[3:]...), runs(1<<20)), spec.BadZstd},
 		{"above cap, then corrupt", "OAP-ZST-006", join(windowed(0x38), run(false, 10_241), corrupt), spec.DecompressCap},
@@ -223,6 +229,14 @@ func TestInflateRejects(t *testing.T) {
 			t.Errorf("first %d bytes of a good frame: reason %q (OAP-ZST-001)", n, r)
 		}
 	}
+}
+
+// twoFaced is a frame with a dictionary id of two zero bytes and one raw block. Whoever overlooks the id sees
+// another chain of blocks, which is as good.
+func twoFaced() []byte {
+	content := make([]byte, 8224)
+	copy(content[8190:], block(true, rawBlock, 31))
+	return join(windowed(0x38)[:4], []byte{0x02, 0x38, 0, 0}, raw(true, content))
 }
 
 // stuffedTail is count-1 runs of n bytes each.
@@ -334,7 +348,7 @@ func TestInflateLimit(t *testing.T) {
 		{"unannounced, at the limit", unannounced, 1000, spec.None},
 		{"unannounced, above", unannounced, 999, spec.DecompressCap},
 		{"nothing allowed", unannounced, 0, spec.DecompressCap},
-		{"less than nothing", unannounced, -1, spec.DecompressCap},
+		{"less than nothing", unannounced, -1 << 40, spec.DecompressCap},
 		{"nothing there", unhex(t, "28b52ffd 2000 010000"), 0, spec.None},
 		{"more than ten times", unannounced, 1 << 20, spec.None},
 		{"no more than 8 MiB", join(windowed(0x38), runs(spec.MaxDecoded+1)), 1 << 40, spec.DecompressCap},
