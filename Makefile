@@ -1,0 +1,46 @@
+# One command per target; `make help` lists them. BUDGET is a Go duration: make fuzz BUDGET=10m
+SHELL  := /bin/bash
+BUDGET ?= 1m
+TOOL   := go tool -modfile=.ci/tools/go.mod
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+build: ## build the node into bin/micronode
+	go build -trimpath -o bin/micronode ./cmd/micronode
+
+test: ## all tests
+	go test ./...
+
+race: ## all tests under the race detector
+	go test -race -timeout 20m ./...
+
+conformance: ## the black-box suite; NODE_HTTP and NODE_OAP name a running node, else one is built
+	go test -count=1 ./conformance -args $(if $(NODE_HTTP),-node.http=$(NODE_HTTP)) $(if $(NODE_OAP),-node.oap=$(NODE_OAP))
+
+fuzz: ## all fuzz targets in turn for BUDGET; crashers are kept under testdata/fuzz
+	@mkdir -p bin
+	go build -o bin/campaign ./fuzz/campaign
+	bin/campaign -budget $(BUDGET) -artefacts out/crashers
+
+bench: ## benchmarks with their floors in the same run, readable by benchstat
+	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/server
+
+lint: ## gofmt, go vet on linux and darwin, golangci-lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v testdata))" || { gofmt -l $$(git ls-files '*.go' | grep -v testdata); exit 1; }
+	go vet ./...
+	GOOS=darwin go vet ./...
+	$(TOOL) golangci-lint run ./...
+
+vuln: ## govulncheck; needs the vulnerability database (network, or GOVULNDB)
+	$(TOOL) govulncheck $(if $(GOVULNDB),-db $(GOVULNDB)) ./...
+
+ci: ## what CI runs
+	.ci/run
+
+clean: ## remove build output
+	rm -rf bin out
+
+.PHONY: help build test race conformance fuzz bench lint vuln ci clean
