@@ -44,8 +44,8 @@ func ParseAddress[T string | []byte](s T) (a Address, err error) {
 		return Address{}, Malformed
 	}
 	for i := range a {
-		hi, lo := nibble(s[3+2*i]), nibble(s[4+2*i])
-		if hi > 15 || lo > 15 {
+		hi, lo := nibbles[s[3+2*i]], nibbles[s[4+2*i]]
+		if hi|lo > 15 {
 			return Address{}, Malformed
 		}
 		a[i] = hi<<4 | lo
@@ -53,13 +53,13 @@ func ParseAddress[T string | []byte](s T) (a Address, err error) {
 	return a, nil
 }
 
-// nibble is the value of a lowercase hex digit, or 255: uppercase is no digit here.
-func nibble(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
+// nibbles maps a lowercase hex digit to its value and every other byte to 255: uppercase is no digit here.
+var nibbles = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 255
 	}
-	return 255
-}
+	for v, c := range "0123456789abcdef" {
+		t[c] = byte(v)
+	}
+	return t
+}()
