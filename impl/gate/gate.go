@@ -1,0 +1,215 @@
+package gate
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rustyonions/micronode/spec"
+)
+
+// State is where the node stands in its life (RDY-STA).
+type State string
+
+// The states that exist today; degraded comes with the degradation rules (RDY-DEG).
+const (
+	Starting State = "starting"
+	Ready    State = "ready"
+	Draining State = "draining"
+	Stopped  State = "stopped"
+)
+
+// gates lists the gates of a node without Tor in the order in which they come up (RDY-GAT-001).
+var gates = [...]string{"config_loaded", "keys_loaded", "store_open", "bus_attached", "listeners_bound"}
+
+// Config are the caps. Every field must be set, and none above what the law allows; New refuses anything else
+// (ADM-CAP-007).
+type Config struct {
+	MaxConns    int // connections held at once, all listeners together; at most spec.MaxConns (ADM-CAP-001)
+	MaxInflight int // requests in flight at once; at most spec.MaxInflight (ADM-CAP-002)
+	Rate        int // requests admitted per second; the burst is one second's worth (ADM-CAP-003)
+}
+
+// DefaultConfig holds the caps of the law.
+func DefaultConfig() Config {
+	return Config{MaxConns: spec.MaxConns, MaxInflight: spec.MaxInflight, Rate: spec.DefaultRate}
+}
+
+// Gate is the admission state of one node. All methods are safe for concurrent use.
+type Gate struct {
+	cfg Config
+
+	mu       sync.Mutex
+	up       map[string]bool
+	state    State
+	conns    int
+	inflight int
+	// The token bucket holds level of at most Rate * token at the time filled. A nanosecond brings Rate of it and a
+	// token takes token of it, so that no rate is ever rounded. Owner: mu.
+	level  int64
+	filled time.Time
+}
+
+// token is what one request costs: nanoseconds per second, because Rate is per second and time comes in nanoseconds.
+const token = int64(time.Second)
+
+// errCaps is what New has against a Config.
+var errCaps = fmt.Errorf("gate: caps must be positive, connections at most %d, requests in flight at most %d, "+
+	"and the rate at most one request a nanosecond", spec.MaxConns, spec.MaxInflight)
+
+// New makes a gate in state Starting, with every readiness gate down and a full bucket.
+func New(cfg Config) (*Gate, error) {
+	if cfg.MaxConns <= 0 || cfg.MaxInflight <= 0 || cfg.Rate <= 0 ||
+		cfg.MaxConns > spec.MaxConns || cfg.MaxInflight > spec.MaxInflight || int64(cfg.Rate) > int64(time.Second) {
+		return nil, errCaps
+	}
+	return &Gate{cfg: cfg, up: map[string]bool{}, state: Starting, level: int64(cfg.Rate) * token}, nil
+}
+
+// Config returns the caps the gate was made with.
+func (g *Gate) Config() Config { return g.cfg }
+
+// Decision is the answer to a request to get in.
+type Decision struct {
+	Reason     spec.Reason   // None: admitted, and Done is owed
+	RetryAfter time.Duration // when a refused request may succeed; 0 where waiting does not help
+}
+
+// Admit decides about one request: in-flight cap (TooManyStreams), then rate (Quota), then readiness (NotReady,
+// Draining), in that order (ADM-ORD-001). Whoever a cap refuses changes nothing (ADM-CAP-005); whoever passes the
+// rate has taken a token, ready or not (ADM-CAP-004). Each admission is paid back by exactly one Done.
+func (g *Gate) Admit(now time.Time) Decision {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inflight >= g.cfg.MaxInflight {
+		return Decision{spec.TooManyStreams, time.Second / 10}
+	}
+	if wait := g.take(now); wait > 0 {
+		return Decision{spec.Quota, wait}
+	}
+	switch g.state {
+	case Starting:
+		return Decision{spec.NotReady, time.Second}
+	case Draining, Stopped:
+		return Decision{spec.Draining, time.Second}
+	}
+	g.inflight++
+	return Decision{}
+}
+
+// take takes one token, or says how long it is until there is one. Callers read their clocks before they get here,
+// so now may be a little behind. The caller holds mu.
+func (g *Gate) take(now time.Time) (wait time.Duration) {
+	rate := int64(g.cfg.Rate)
+	since := now.Sub(g.filled)
+	if since > 0 {
+		g.filled = now
+		full := rate * token
+		if since >= time.Second {
+			g.level = full
+		} else {
+			g.level = min(full, g.level+int64(since)*rate)
+		}
+		since = 0
+	}
+	if g.level < token {
+		return time.Duration((token-g.level+rate-1)/rate) - since
+	}
+	g.level -= token
+	return 0
+}
+
+// Done pays back one admission.
+func (g *Gate) Done() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inflight == 0 {
+		panic("gate: Done without Admit")
+	}
+	g.inflight--
+}
+
+// Connect asks for one of the connection slots (ADM-CAP-001). A true answer is paid back by exactly one Disconnect.
+func (g *Gate) Connect() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.conns >= g.cfg.MaxConns {
+		return false
+	}
+	g.conns++
+	return true
+}
+
+// Disconnect pays back one Connect.
+func (g *Gate) Disconnect() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.conns == 0 {
+		panic("gate: Disconnect without Connect")
+	}
+	g.conns--
+}
+
+// Up marks a readiness gate as passed. The node becomes Ready when all are up, and never before (RDY-GAT-002);
+// a gate that is up before the ones it depends on is our own mistake and panics.
+func (g *Gate) Up(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(gates[:], name)
+	if i < 0 {
+		panic("gate: no such readiness gate: " + name)
+	}
+	for _, before := range gates[:i] {
+		if !g.up[before] {
+			panic("gate: " + name + " is up before " + before)
+		}
+	}
+	g.up[name] = true
+	if g.state == Starting && len(g.up) == len(gates) {
+		g.state = Ready
+	}
+}
+
+// Drain begins draining: nothing new is admitted from here on (RDY-DRN-001). It reports whether this call began it.
+func (g *Gate) Drain() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	began := g.state == Starting || g.state == Ready
+	if began {
+		g.state = Draining
+	}
+	return began
+}
+
+// Stop marks the end of draining, or of a start that failed. A node that is Ready has to drain first (RDY-STA-002):
+// anything else is our own mistake and panics.
+func (g *Gate) Stop() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == Ready {
+		panic("gate: stopped without draining")
+	}
+	g.state = Stopped
+}
+
+// Status is one consistent look at the gate.
+type Status struct {
+	State    State
+	Missing  []string // readiness gates that are down, in their order; empty once ready
+	Conns    int
+	Inflight int
+}
+
+// Status returns one consistent look at the gate.
+func (g *Gate) Status() Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Status{State: g.state, Missing: []string{}, Conns: g.conns, Inflight: g.inflight}
+	for _, name := range gates {
+		if !g.up[name] {
+			s.Missing = append(s.Missing, name)
+		}
+	}
+	return s
+}
