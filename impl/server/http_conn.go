@@ -1,0 +1,112 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"time"
+
+	"github.com/rustyonions/micronode/spec"
+)
+
+// httpListener accepts for net/http: within the connection cap, and with the deadlines of httpConn.
+type httpListener struct {
+	net.Listener
+	n *Node
+}
+
+// Accept returns the next connection within the cap; those above it are closed unread (ADM-CAP-001).
+func (l *httpListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.n.gate.Connect() {
+			hc := &httpConn{Conn: c, n: l.n}
+			c.SetReadDeadline(time.Now().Add(spec.IdleTimeout))
+			return hc, nil
+		}
+		l.n.metrics.reject(spec.Quota)
+		c.Close()
+	}
+}
+
+// httpConn makes the clock of a request start at its first byte and run to the end of its answer, whatever the
+// peer does in between (ADM-TIM-001). net/http alone would start it when the connection is accepted, and give
+// head, body and answer a limit each.
+//
+// net/http calls Read and SetReadDeadline from at most two goroutines, never at once with idle; mu is for the
+// background read that it keeps while a handler runs.
+type httpConn struct {
+	net.Conn
+	n      *Node
+	closed sync.Once
+
+	mu    sync.Mutex
+	heard bool      // a byte has ever arrived
+	began time.Time // first byte of the request under way; zero between requests
+}
+
+// Read starts the clock at the first byte of a request.
+func (c *httpConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.mu.Lock()
+		c.heard = true
+		if c.began.IsZero() {
+			c.began = time.Now()
+			c.Conn.SetReadDeadline(c.began.Add(spec.RequestTimeout))
+		}
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+// SetReadDeadline lets net/http set what holds between requests (ADM-TIM-004), and nothing else, except a
+// deadline in the past: that is how it interrupts its own background read.
+func (c *httpConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case !t.IsZero() && t.Before(now):
+		return c.Conn.SetReadDeadline(t)
+	case !c.began.IsZero():
+		return c.Conn.SetReadDeadline(c.began.Add(spec.RequestTimeout))
+	case !c.heard:
+		return nil // the limit set at accept stays
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// deadline is when the request that is being handled must be over.
+func (c *httpConn) deadline(now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.began.IsZero() { // its bytes came with those of the request before it
+		c.began = now
+	}
+	return c.began.Add(spec.RequestTimeout)
+}
+
+// idle ends a request.
+func (c *httpConn) idle() {
+	c.mu.Lock()
+	c.began = time.Time{}
+	c.mu.Unlock()
+}
+
+// Close gives the connection slot back, once.
+func (c *httpConn) Close() error {
+	err := c.Conn.Close()
+	c.closed.Do(c.n.gate.Disconnect)
+	return err
+}
+
+// CloseWrite lets net/http end a refused connection without destroying its answer.
+func (c *httpConn) CloseWrite() error {
+	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return nil
+}
