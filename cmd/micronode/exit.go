@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/rustyonions/micronode/impl/client"
+	"github.com/rustyonions/micronode/impl/config"
+	"github.com/rustyonions/micronode/spec"
+)
+
+// The exit codes. exitTable is what users get to read about them.
+const (
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitReach   = 3
+	exitReject  = 4
+	exitMore    = 5
+	exitPartly  = 6
+	exitSignal  = 128 // plus the number of the signal
+	exitSIGINT  = 130
+	exitSIGTERM = 143
+)
+
+// exitTable documents every exit code; --help prints it, and a test holds the two together.
+var exitTable = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "done; for run: drained after SIGTERM or SIGINT"},
+	{exitFailed, "failed: the node refused, or a file could not be read or written; the reason is on stderr"},
+	{exitUsage, "wrong usage: command line, node URL, address, configuration or manifest"},
+	{exitReach, "the node can not be reached; for run: an address can not be bound"},
+	{exitReject, "frame: a frame was rejected"},
+	{exitMore, "frame decode: the input ends inside a frame"},
+	{exitPartly, "partly done: some files or objects failed, the others are done"},
+	{exitSIGINT, "ended by SIGINT; for run: by a second one, without drain"},
+	{exitSIGTERM, "ended by SIGTERM; for run: by a second one, without drain"},
+}
+
+// exitHelp renders exitTable for --help.
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n\n")
+	for _, e := range exitTable {
+		fmt.Fprintf(&b, "    %3d  %s\n", e.code, e.meaning)
+	}
+	return b.String()
+}
+
+// exitError is an error that knows its exit code. With quiet everything was said already.
+type exitError struct {
+	code  int
+	err   error
+	quiet bool
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usagef is a mistake in what the user asked for.
+func usagef(format string, args ...any) error {
+	return &exitError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// codeOf is the exit code of a command that ended with err.
+func codeOf(err error) int {
+	var exit *exitError
+	var refused *client.Error
+	var setting *config.Error
+	var bind *net.OpError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &refused):
+		if refused.Unreachable {
+			return exitReach
+		}
+		return exitFailed
+	case errors.As(err, &setting):
+		return exitUsage
+	case errors.As(err, &bind):
+		return exitReach
+	}
+	return exitFailed
+}
+
+// hopeless says that what failed for one file will fail for all the others too.
+func hopeless(err error) bool {
+	var e *client.Error
+	return errors.As(err, &e) && (e.Unreachable || e.GaveUp) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// advice is what a user can do about a reason; where it is missing the message says enough.
+var advice = map[spec.Reason]string{
+	spec.StoreFull:      "delete objects, or start the node with a larger --store-bytes",
+	spec.Quota:          "lower --parallel, or start the node with a higher --rate",
+	spec.TooManyStreams: "lower --parallel",
+	spec.NotFound:       "nothing is stored under this address; a node forgets everything when it restarts",
+	spec.Integrity:      "the bytes can not be trusted and were not kept",
+	spec.Timeout:        "give it more time with --timeout, or see why the node or the network is slow",
+	spec.Draining:       "the node is shutting down: use another one, or start it again",
+	spec.NotReady:       "the node is not ready: look at its /readyz",
+	spec.BadHello:       "is this the OAP/1 port of a micronode?",
+	spec.BadDigest:      "the bytes changed on their way, or the address is another object's",
+	spec.Unsupported:    "this node does not offer it",
+}
+
+// explain is the error with what to do about it.
+func explain(err error) string {
+	text := err.Error()
+	var e *client.Error
+	if errors.As(err, &e) && e.Unreachable {
+		return text + " (is a node running there? start one with: micronode run)"
+	}
+	r := spec.None
+	if errors.As(err, &r) && advice[r] != "" {
+		return text + " (" + advice[r] + ")"
+	}
+	return text
+}

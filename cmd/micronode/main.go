@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Environ()}
+	os.Exit(a.run(os.Args[1:]))
+}
+
+// app is what a command gets from its process.
+type app struct {
+	stdin          *os.File
+	stdout, stderr *os.File
+	env            []string
+	ctx            context.Context // ends with the first signal; its cause is a signalError
+	signals        chan os.Signal
+	parser         *kong.Kong
+}
+
+// signalError is why a context ended when a signal came.
+type signalError struct{ sig syscall.Signal }
+
+func (e signalError) Error() string { return "ended by " + e.sig.String() }
+
+func (e signalError) code() int { return exitSignal + int(e.sig) }
+
+// run executes one command line and returns its exit code.
+func (a *app) run(args []string) int {
+	var grammar cli
+	parser, err := kong.New(&grammar,
+		kong.Name("micronode"),
+		kong.Description(description+"\n\n"+exitHelp()),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Vars{"node": defaultNode},
+	)
+	if err != nil {
+		panic("micronode: command line grammar: " + err.Error())
+	}
+	a.parser = parser
+	cmd, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(a.stderr, "micronode: %v\nTry: micronode --help\n", err)
+		return exitUsage
+	}
+	stop := a.watchSignals()
+	err = cmd.Run(a)
+	stop()
+	return a.report(err)
+}
+
+// watchSignals makes the first SIGINT or SIGTERM end ctx and the second one end the process (RDY-DRN-006).
+func (a *app) watchSignals() (stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	a.ctx = ctx
+	a.signals = make(chan os.Signal, 2)
+	signal.Notify(a.signals, syscall.SIGINT, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-a.signals:
+				e := signalError{s.(syscall.Signal)}
+				if ctx.Err() != nil {
+					os.Exit(e.code())
+				}
+				cancel(e)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(a.signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// report says what went wrong, unless that was done already, and returns the exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var sig signalError
+	if errors.As(context.Cause(a.ctx), &sig) && errors.Is(err, context.Canceled) {
+		fmt.Fprintf(a.stderr, "micronode: %v\n", sig)
+		return sig.code()
+	}
+	var exit *exitError
+	if !errors.As(err, &exit) || !exit.quiet {
+		fmt.Fprintf(a.stderr, "micronode: %s\n", explain(err))
+	}
+	return codeOf(err)
+}
+
+// fileOrStdin opens a file, or stdin for "-". The caller closes it.
+func (a *app) fileOrStdin(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.stdin), nil
+	}
+	return os.Open(name)
+}

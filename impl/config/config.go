@@ -1,0 +1,187 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/rustyonions/micronode/spec"
+)
+
+// EnvPrefix starts the name of every environment variable that belongs to micronode.
+const EnvPrefix = "MICRO_"
+
+// clientVars are MICRO_* variables that are no settings of a node; Load passes over them.
+var clientVars = []string{"MICRO_NODE"}
+
+// Config is one complete, valid configuration. It is a value: copy it freely, compare it with ==. Only Load and
+// Default make one.
+type Config struct {
+	HTTP string // host:port of the HTTP surface; port 0 picks a free one (RDY-CFG-005)
+	OAP  string // host:port of the OAP/1 surface (RDY-CFG-005)
+
+	StoreBytes  int64 // capacity of the store in bytes (CAS-CAP-002)
+	Rate        int   // requests admitted per second (ADM-CAP-003)
+	MaxInflight int   // requests in flight (ADM-CAP-002)
+	MaxConns    int   // connections (ADM-CAP-001)
+
+	LogLevel slog.Level
+	Amnesia  bool // always true in this version (AMN-DEF-001)
+
+	from [numKeys]string // where each value was set, in the order of keys; "" is the default
+}
+
+// Default is the configuration of a node that was told nothing.
+func Default() Config {
+	return Config{
+		HTTP:        "127.0.0.1:8080",
+		OAP:         "127.0.0.1:9090",
+		StoreBytes:  spec.DefaultStoreBytes,
+		Rate:        spec.DefaultRate,
+		MaxInflight: spec.MaxInflight,
+		MaxConns:    spec.MaxConns,
+		LogLevel:    slog.LevelInfo,
+		Amnesia:     true,
+	}
+}
+
+// Overrides are the settings given on the command line: the text of a value by the key that it has in the file.
+type Overrides map[string]string
+
+// Load reads the configuration. path names the TOML file, "" for none; env is in the form of os.Environ; flags
+// win over both. The error joins one *Error for every mistake that was found, or is that of reading the file.
+func Load(path string, env []string, flags Overrides) (Config, error) {
+	c := Default()
+	var errs []error
+	set := func(key string, v value) {
+		if err := c.set(key, v); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if path != "" {
+		found, err := readFile(path)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		for _, s := range found {
+			set(s.key, s.value)
+		}
+	}
+	vars, err := readEnv(env)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, s := range vars {
+		set(s.key, s.value)
+	}
+	known := 0
+	for _, k := range keys {
+		if text, ok := flags[k.name]; ok {
+			known++
+			set(k.name, value{text: text, where: flagName(k.name)})
+		}
+	}
+	if known != len(flags) {
+		errs = append(errs, fmt.Errorf("config: a flag for a key that is none: %v", flags))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// setting is one key with the value that one source gives it.
+type setting struct {
+	key string
+	value
+}
+
+// value is a value as it was written.
+type value struct {
+	text  string
+	where string // file:line, a variable, or a flag
+	typed kind   // what the TOML file says it is; anyKind from sources that only have text
+}
+
+// readEnv picks the settings out of an environment. Unknown MICRO_* variables are mistakes, for the
+// reason of RDY-CFG-002: a misspelt limit would silently not be there.
+func readEnv(env []string) (found []setting, err error) {
+	var errs []error
+	for _, kv := range env {
+		name, text, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(clientVars, name) {
+			continue
+		}
+		key := strings.ToLower(strings.TrimPrefix(name, EnvPrefix))
+		if _, ok := lookup(key); !ok || name != envName(key) {
+			errs = append(errs, unknown(name, key, name, envName))
+			continue
+		}
+		if slices.ContainsFunc(found, func(s setting) bool { return s.key == key }) {
+			errs = append(errs, &Error{name, key, "set twice in the environment (RDY-CFG-003)"})
+			continue
+		}
+		found = append(found, setting{key, value{text: text, where: name}})
+	}
+	return found, errors.Join(errs...)
+}
+
+func envName(key string) string  { return EnvPrefix + strings.ToUpper(key) }
+func flagName(key string) string { return "--" + strings.ReplaceAll(key, "_", "-") }
+
+// Error is one mistake in the configuration. It carries spec.Malformed.
+type Error struct {
+	Where string // file:line, or the name of a variable or flag
+	Key   string // the setting, or what was found in its place
+	What  string // what is wrong, with the rule
+}
+
+// Error names place, key and rule.
+func (e *Error) Error() string { return e.Where + ": " + e.What }
+
+// Unwrap makes errors.Is(err, spec.Malformed) true.
+func (e *Error) Unwrap() error { return spec.Malformed }
+
+// unknown is the mistake of a name that is no setting. spell writes a key the way this source does.
+func unknown(where, key, written string, spell func(string) string) error {
+	hint := ""
+	if near, ok := nearest(key); ok {
+		hint = fmt.Sprintf("; did you mean %s?", spell(near))
+	}
+	what := fmt.Sprintf("unknown setting %q%s: unknown, misspelt or differently capitalised settings keep a node from starting (RDY-CFG-002)", written, hint)
+	return &Error{Where: where, Key: written, What: what}
+}
+
+// nearest finds the key that was probably meant: the same but for case, hyphens and at most two letters.
+func nearest(key string) (string, bool) {
+	plain := strings.ReplaceAll(strings.ToLower(key), "-", "_")
+	best, at := "", 3
+	for _, k := range keys {
+		if d := distance(plain, k.name); d < at && d < len(k.name)-1 {
+			best, at = k.name, d
+		}
+	}
+	return best, best != ""
+}
+
+// distance is the number of letters to insert, delete or replace to get from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
