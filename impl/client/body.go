@@ -87,7 +87,7 @@ func (s *source) Read(p []byte) (int, error) {
 	}
 	s.used = true
 	n, err := s.r.Read(p[:min(int64(len(p)), left)])
-	s.hash.Write(p[:n])
+	_, _ = s.hash.Write(p[:n]) // a hash takes everything
 	s.at += int64(n)
 	if err == io.EOF && s.at < s.size {
 		err = io.ErrUnexpectedEOF
@@ -226,7 +226,7 @@ func (s *sink) deliver(p []byte) error {
 		return broken(spec.Oversize, "the node sends more than the %d bytes it announced", s.want)
 	}
 	if s.hash != nil {
-		s.hash.Write(p)
+		_, _ = s.hash.Write(p) // a hash takes everything
 	}
 	n, err := s.w.Write(p)
 	s.n += int64(n)

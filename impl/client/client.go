@@ -243,7 +243,7 @@ func (c *Client) retry(ctx context.Context, a attempts) error {
 			return err
 		case paced:
 			c.pace.refused(now, gen, e.retryAfter, e.Reason.Facts().Status == 429)
-			if refusals++; c.outOfPatience(e, start, now, 0) {
+			if refusals++; c.outOfPatience(e, start, now, refusals) {
 				e.GaveUp = true
 				return err
 			}
@@ -253,7 +253,7 @@ func (c *Client) retry(ctx context.Context, a attempts) error {
 				losses++
 			}
 			if losses >= maxLosses || e.Unreachable && c.progress.Load() == 0 {
-				e.GaveUp = true
+				e.GaveUp = !c.lastProgress().After(start) // else it is this request that fails, and not the node
 				return err
 			}
 			if err := sleep(ctx, firstBackoff<<losses); err != nil {
@@ -266,9 +266,12 @@ func (c *Client) retry(ctx context.Context, a attempts) error {
 	}
 }
 
+// lastProgress is when the node last let something in, or when the client was made.
+func (c *Client) lastProgress() time.Time { return c.born.Add(time.Duration(c.progress.Load())) }
+
 // outOfPatience says that the node has refused for long enough without letting in anything at all.
 func (c *Client) outOfPatience(e *Error, start, now time.Time, refusals int) bool {
-	last := c.born.Add(time.Duration(c.progress.Load()))
+	last := c.lastProgress()
 	if start.After(last) {
 		last = start
 	}

@@ -23,8 +23,8 @@ type Error struct {
 	CorrID string
 	// Unreachable says that there is no connection to the node.
 	Unreachable bool
-	// GaveUp says that the node could be asked again later, but that it has refused for too long without letting
-	// anything in.
+	// GaveUp says that the node could be asked again later, but that it has refused, or lost, everything of this
+	// client for too long.
 	GaveUp bool
 	// Err is the cause, or nil.
 	Err error

@@ -175,7 +175,7 @@ func statusReason(status int) spec.Reason {
 
 // end reads the little that may be left of an answer, so that the connection can be used again, and closes it.
 func end(res *http.Response) {
-	io.CopyN(io.Discard, res.Body, maxAnswer)
+	_, _ = io.CopyN(io.Discard, res.Body, maxAnswer) // what is wrong with the rest does not matter any more
 	res.Body.Close()
 }
 
@@ -226,7 +226,7 @@ func (h *httpSurface) put(ctx context.Context, src *source, want *spec.Address) 
 	var rc io.ReadCloser = body
 	if src.size == 0 {
 		rc = http.NoBody
-		body.Close()
+		_ = body.Close()
 	}
 	res, err := h.do(w, method, path, nil, rc, src.size)
 	if err != nil {

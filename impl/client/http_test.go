@@ -70,7 +70,7 @@ func TestHostileHTTPGet(t *testing.T) {
 			w.WriteHeader(206)
 			w.Write(b[5:10])
 		}, spec.Malformed},
-		"redirect":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }, spec.Malformed},
+		"redirect":       {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, spec.Malformed},
 		"not found":      {func(w http.ResponseWriter, r *http.Request) { problemTo(w, spec.NotFound, "") }, spec.NotFound},
 		"status only":    {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) }, spec.Forbidden},
 		"unknown status": {func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(599) }, spec.Internal},

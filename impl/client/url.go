@@ -37,9 +37,7 @@ func parseURL(text string) (target, error) {
 		return target{}, fmt.Errorf("node URL %q %s; a node is named by %s: %w", text, why, schemes, spec.Malformed)
 	}
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
-		if strings.HasPrefix(path, "//") { // unix:///path
-			path = path[2:]
-		}
+		path = strings.TrimPrefix(path, "//") // unix:///path
 		if path == "" {
 			return bad("has no path")
 		}

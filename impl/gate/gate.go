@@ -24,7 +24,7 @@ const (
 var gates = [...]string{"config_loaded", "keys_loaded", "store_open", "bus_attached", "listeners_bound"}
 
 // Config are the caps. Every field must be set, and none above what the law allows; New refuses anything else
-// (ADM-CAP-007).
+// (ADM-CAP-007, ADM-CAP-010).
 type Config struct {
 	MaxConns    int // connections held at once, all listeners together; at most spec.MaxConns (ADM-CAP-001)
 	MaxInflight int // requests in flight at once; at most spec.MaxInflight (ADM-CAP-002)
@@ -77,15 +77,15 @@ type Decision struct {
 }
 
 // Admit decides about one request: in-flight cap (TooManyStreams), then rate (Quota), then readiness (NotReady,
-// Draining), in that order (ADM-ORD-001). Whoever a cap refuses changes nothing (ADM-CAP-005); whoever passes the
-// rate has taken a token, ready or not (ADM-CAP-004). Each admission is paid back by exactly one Done.
+// Draining), in that order (ADM-ORD-001). A refusal takes no token and changes nothing (ADM-CAP-005); an admission takes one
+// (ADM-CAP-004), and is paid back by exactly one Done.
 func (g *Gate) Admit(now time.Time) Decision {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.inflight >= g.cfg.MaxInflight {
 		return Decision{spec.TooManyStreams, time.Second / 10}
 	}
-	if wait := g.take(now); wait > 0 {
+	if wait := g.wait(now); wait > 0 {
 		return Decision{spec.Quota, wait}
 	}
 	switch g.state {
@@ -94,13 +94,14 @@ func (g *Gate) Admit(now time.Time) Decision {
 	case Draining, Stopped:
 		return Decision{spec.Draining, time.Second}
 	}
+	g.level -= token
 	g.inflight++
 	return Decision{}
 }
 
-// take takes one token, or says how long it is until there is one. Callers read their clocks before they get here,
-// so now may be a little behind. The caller holds mu.
-func (g *Gate) take(now time.Time) (wait time.Duration) {
+// wait fills the bucket up and says how long it is until there is a token, 0 if there is one. Callers read their
+// clocks before they get here, so now may be a little behind. The caller holds mu.
+func (g *Gate) wait(now time.Time) time.Duration {
 	rate := int64(g.cfg.Rate)
 	since := now.Sub(g.filled)
 	if since > 0 {
@@ -116,7 +117,6 @@ func (g *Gate) take(now time.Time) (wait time.Duration) {
 	if g.level < token {
 		return time.Duration((token-g.level+rate-1)/rate) - since
 	}
-	g.level -= token
 	return 0
 }
 

@@ -102,7 +102,7 @@ func TestCaps(t *testing.T) {
 			t.Fatal("a place was given back twice")
 		}
 	})
-	t.Run("ADM-CAP-007 caps that are none", func(t *testing.T) {
+	t.Run("ADM-CAP-007 caps that are none, and ADM-CAP-010 caps that are raised", func(t *testing.T) {
 		set := map[string]func(c *gate.Config, v int){
 			"MaxConns":    func(c *gate.Config, v int) { c.MaxConns = v },
 			"MaxInflight": func(c *gate.Config, v int) { c.MaxInflight = v },
@@ -117,11 +117,18 @@ func TestCaps(t *testing.T) {
 					t.Errorf("%s = %d: %v", field, v, err)
 				}
 			}
-			for _, v := range []int{0, -1, math.MinInt, most[field] + 1, math.MaxInt} {
+			for _, v := range []int{0, -1, math.MinInt} {
 				cfg := gate.DefaultConfig()
 				set(&cfg, v)
 				if _, err := gate.New(cfg); err == nil {
 					t.Errorf("%s = %d was accepted", field, v)
+				}
+			}
+			for _, v := range []int{most[field] + 1, math.MaxInt} {
+				cfg := gate.DefaultConfig()
+				set(&cfg, v)
+				if _, err := gate.New(cfg); err == nil {
+					t.Errorf("%s = %d was accepted (ADM-CAP-010)", field, v)
 				}
 			}
 		}
@@ -156,7 +163,7 @@ func TestBucket(t *testing.T) {
 			now := epoch
 			for range 2 { // a bucket that was full for an hour holds no more than one that was for a second
 				burst := 0
-				for g.Admit(now).Reason == spec.None {
+				for burst <= rate && g.Admit(now).Reason == spec.None {
 					g.Done()
 					burst++
 				}
@@ -230,37 +237,50 @@ func TestBucket(t *testing.T) {
 		}
 		want(t, g, epoch.Add(time.Second/3+1), spec.None)
 	})
-	t.Run("ADM-CAP-004 who passes the rate takes a token, whatever comes then", func(t *testing.T) {
+	t.Run("ADM-CAP-005 nor do requests before and after the node is ready", func(t *testing.T) {
 		const rate = 3
-		g := starting(t, gate.Config{MaxConns: 1, MaxInflight: 1, Rate: rate})
-		for range rate {
+		g := starting(t, gate.Config{MaxConns: 1, MaxInflight: rate, Rate: rate})
+		for range lots {
 			want(t, g, epoch, spec.NotReady)
 		}
-		want(t, g, epoch, spec.Quota)
-		g.Drain()
-		want(t, g, epoch.Add(time.Second/rate+1), spec.Draining)
-		want(t, g, epoch.Add(time.Second/rate+1), spec.Quota)
-		if got := g.Status().Inflight; got != 0 {
-			t.Errorf("%d in flight, and nobody was admitted", got)
+		for _, name := range names {
+			g.Up(name)
 		}
+		for range rate - 1 { // ADM-CAP-004: and an admitted one takes one
+			want(t, g, epoch, spec.None)
+			g.Done()
+		}
+		g.Drain()
+		for range lots {
+			want(t, g, epoch, spec.Draining)
+		}
+		if got := g.Status().Inflight; got != 0 {
+			t.Errorf("%d in flight, and nobody is", got)
+		}
+	})
+	t.Run("ADM-CAP-004 one token for each, whatever becomes of it", func(t *testing.T) {
+		const rate = 5
+		g := ready(t, gate.Config{MaxConns: 1, MaxInflight: rate, Rate: rate})
+		for i := range rate {
+			want(t, g, epoch, spec.None)
+			if i%2 == 0 {
+				g.Done()
+			}
+		}
+		want(t, g, epoch, spec.Quota)
 	})
 }
 
 func TestOrder(t *testing.T) {
-	// Each row breaks one check more than the one before it, the later checks first.
 	t.Run("ADM-ORD-001 in flight, then rate, then readiness", func(t *testing.T) {
-		g := ready(t, gate.Config{MaxConns: 1, MaxInflight: 2, Rate: 2})
+		g := ready(t, gate.Config{MaxConns: 1, MaxInflight: 1, Rate: 1})
 		want(t, g, epoch, spec.None)
 		g.Drain()
-		want(t, g, epoch, spec.Draining)
-		want(t, g, epoch, spec.Quota)
-		full := ready(t, gate.Config{MaxConns: 1, MaxInflight: 1, Rate: 1})
-		want(t, full, epoch, spec.None)
-		full.Drain()
-		want(t, full, epoch, spec.TooManyStreams)
-		full.Done()
-		want(t, full, epoch, spec.Quota)
-		want(t, full, epoch.Add(time.Second), spec.Draining)
+		want(t, g, epoch, spec.TooManyStreams) // all three are against it
+		g.Done()
+		want(t, g, epoch, spec.Quota) // rate and readiness are
+		want(t, g, epoch.Add(time.Second-1), spec.Quota)
+		want(t, g, epoch.Add(time.Second), spec.Draining)
 	})
 	t.Run("ADM-CAP-001 the connection cap knows nothing of readiness", func(t *testing.T) {
 		g := starting(t, gate.Config{MaxConns: 1, MaxInflight: 1, Rate: 1})

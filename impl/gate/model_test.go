@@ -21,7 +21,7 @@ type model struct {
 	conns    int
 	inflight int
 	seen     time.Duration   // the latest time at which the rate was asked
-	takes    []time.Duration // ascending
+	takes    []time.Duration // by admitted requests, ascending
 }
 
 // wait is how long from now the next token can be taken: 0 = now.
@@ -45,13 +45,13 @@ func (m *model) admit(now time.Duration) (reason spec.Reason, wait time.Duration
 	if w := m.wait(m.seen); w > 0 {
 		return spec.Quota, m.seen + w - now
 	}
-	m.takes = append(m.takes, m.seen)
 	switch {
 	case m.drained || m.stopped:
 		return spec.Draining, time.Second
 	case m.up < len(names):
 		return spec.NotReady, time.Second
 	}
+	m.takes = append(m.takes, m.seen)
 	m.inflight++
 	return spec.None, 0
 }

@@ -79,6 +79,7 @@ func TestDrainCuts(t *testing.T) {
 	go func() { done <- n.Shutdown(ctx) }()
 	p.recv() // Going-away
 	cancel() // as if the time were over
+	p.wantError(1, spec.Draining)
 	p.wantClosed()
 	<-done
 }

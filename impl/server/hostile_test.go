@@ -227,3 +227,48 @@ func attackIncomplete(t *testing.T, addr string) {
 		hello(t, addr).write(b[:len(b)-1])
 	}
 }
+
+// TestBackpressuredClock: a peer that floods and hardly reads may not keep its streams beyond their 5 seconds
+// (OAP-SES-011, ADM-TIM-006).
+func TestBackpressuredClock(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the 5 s that a stream may take; left out with -short")
+	}
+	t.Parallel()
+	n := start(t, nil)
+	p := hello(t, n.OAPAddr())
+	p.c.(*net.TCPConn).SetReadBuffer(32 << 10)
+	for corr := uint64(1); corr <= 60; corr++ {
+		p.start(corr, 0, `{"op":"put","total_len":1000}`)
+	}
+	began := time.Now()
+	go func() { // frames that are refused one by one, until the node stops reading
+		b := bytes.Repeat(dataFrame(9999, 0, 1, []byte{1}), 10_000)
+		for {
+			if _, err := p.c.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	go func() { // just enough reading not to be cut for reading nothing
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for buf := make([]byte, 16<<10); ; <-tick.C {
+			if _, err := p.c.Read(buf); err != nil {
+				return
+			}
+		}
+	}()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for n.gate.Status().Inflight < 60 {
+		<-look.C
+	}
+	for n.gate.Status().Inflight > 0 {
+		if <-look.C; time.Since(began) > 20*time.Second {
+			t.Fatalf("%d requests are still in flight after 20 s", n.gate.Status().Inflight)
+		}
+	}
+	p.c.Close()
+	quiet(t, n)
+}

@@ -105,7 +105,9 @@ func newHTTPServer(n *Node) *http.Server {
 		IdleTimeout: spec.IdleTimeout,
 		// net/http reads 4 KiB more than it is told (ADM-HTP-002).
 		MaxHeaderBytes: spec.MaxHeaderBytes - 4<<10,
-		ErrorLog:       log.New(&errorLog{n.log}, "", 0),
+		// OPTIONS * is a request like any other, with our limits and headers.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(&errorLog{n.log}, "", 0),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, connKey{}, c)
 		},
@@ -221,6 +223,7 @@ func (x *exchange) discard() {
 		return
 	}
 	if _, err := io.CopyN(io.Discard, x.r.Body, spec.MaxBody); err != nil && err != io.EOF {
+		x.conn.lingerRaw()
 		panic(http.ErrAbortHandler) // nobody knows where the next request begins
 	}
 }

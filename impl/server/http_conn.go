@@ -1,8 +1,11 @@
 package server
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rustyonions/micronode/spec"
@@ -39,8 +42,9 @@ func (l *httpListener) Accept() (net.Conn, error) {
 // background read that it keeps while a handler runs.
 type httpConn struct {
 	net.Conn
-	n      *Node
-	closed sync.Once
+	n        *Node
+	closed   sync.Once
+	handling atomic.Bool // a handler has the request, and sets deadlines and counts
 
 	mu    sync.Mutex
 	heard bool      // a byte has ever arrived
@@ -79,8 +83,24 @@ func (c *httpConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// deadline is when the request that is being handled must be over.
+// Write passes on. What net/http answers by itself, to heads that never reach a handler, gets a deadline and is
+// counted here (ADM-CNT-001).
+func (c *httpConn) Write(p []byte) (int, error) {
+	if !c.handling.Load() {
+		c.Conn.SetWriteDeadline(time.Now().Add(time.Second))
+		switch {
+		case bytes.HasPrefix(p, []byte("HTTP/1.1 431")):
+			c.n.metrics.reject(spec.Oversize) // ADM-HTP-002
+		case bytes.HasPrefix(p, []byte("HTTP/1.1 ")):
+			c.n.metrics.reject(spec.Malformed) // HTTP-ERR-009, ADM-HTP-007
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// deadline begins the handling of a request: it is when that must be over.
 func (c *httpConn) deadline(now time.Time) time.Time {
+	c.handling.Store(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.began.IsZero() { // its bytes came with those of the request before it
@@ -91,9 +111,18 @@ func (c *httpConn) deadline(now time.Time) time.Time {
 
 // idle ends a request.
 func (c *httpConn) idle() {
+	c.handling.Store(false)
 	c.mu.Lock()
 	c.began = time.Time{}
 	c.mu.Unlock()
+}
+
+// lingerRaw says that no more will be sent, and throws away for a moment, within a bound, what still comes in,
+// whatever it is.
+func (c *httpConn) lingerRaw() {
+	if c.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(linger)) == nil {
+		_, _ = io.CopyN(io.Discard, c.Conn, spec.MaxBody) // ends with the time, the bound or the peer
+	}
 }
 
 // Close gives the connection slot back, once.

@@ -22,6 +22,10 @@ func (x *exchange) object() {
 		x.refuse(spec.Malformed, "an address is b3: and 64 lowercase hex digits")
 		return
 	}
+	if x.r.Method != http.MethodPut && x.r.ContentLength > spec.MaxBody { // ADM-HTP-001
+		x.refuse(spec.Oversize, "a request body is at most 1 MiB, and this one has no use for any")
+		return
+	}
 	switch x.r.Method {
 	case http.MethodPut:
 		x.upload(&addr)
@@ -97,6 +101,9 @@ func (x *exchange) send(h *store.Handle, from, to int64, status int) {
 			x.head(status)
 		}
 		if _, err := x.w.Write(view); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				x.n.metrics.reject(spec.Timeout) // ADM-TIM-002
+			}
 			panic(http.ErrAbortHandler) // the peer left or was too slow
 		}
 		off += int64(len(view))

@@ -428,3 +428,61 @@ func TestMetricsLint(t *testing.T) {
 		}
 	}
 }
+
+// Requests that never reach the handler are answered by net/http; they count, and OPTIONS * is not one of them.
+func TestHTTPBareRefusals(t *testing.T) {
+	n := start(t, nil)
+	for _, c := range []struct {
+		name, sent, want string
+		counted          spec.Reason
+	}{
+		{"head of 16 KiB and more", "GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", spec.MaxHeaderBytes) + "\r\n\r\n", "HTTP/1.1 431", spec.Oversize},
+		{"two lengths", "POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 400", spec.Malformed},
+		{"no length", "POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400", spec.Malformed},
+		{"options", "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "HTTP/1.1 404", ""},
+	} {
+		before := map[spec.Reason]float64{}
+		for r, counter := range n.metrics.rejected {
+			before[r] = testutil.ToFloat64(counter)
+		}
+		conn, err := net.Dial("tcp", n.HTTPAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.WriteString(conn, c.sent)
+		got, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %q %v, want %s", c.name, got, err, c.want)
+		}
+		conn.Close()
+		for r, counter := range n.metrics.rejected {
+			more := testutil.ToFloat64(counter) - before[r]
+			if same := c.counted != "" && r.Facts().Rejection == c.counted.Facts().Rejection; same != (more == 1) || more > 1 {
+				t.Errorf("%s: rejected_total{%s} grew by %v", c.name, r.Facts().Rejection, more)
+			}
+		}
+	}
+}
+
+// RDY-DRN-004: connections without work do not hold up the end.
+func TestDrainIsQuick(t *testing.T) {
+	n := start(t, nil)
+	for _, sent := range []string{"", "GET /healthz HT"} {
+		c, err := net.Dial("tcp", n.HTTPAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, sent)
+	}
+	p := hello(t, n.OAPAddr())
+	p.start(1, 0, `{"op":"nonsense"}`) // refused, and half-closed
+	p.wantError(1, spec.Malformed)
+	began := time.Now()
+	if err := n.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > spec.DrainTimeout/2 {
+		t.Errorf("a node without work took %v to end", took)
+	}
+}

@@ -173,12 +173,12 @@ func (n *Node) stopAll(ctx context.Context) error {
 	}
 	n.quiet(ctx)
 	n.oapL.Close()
-	httpErr := n.http.Shutdown(ctx)
-	if httpErr != nil {
-		n.http.Close()
-	}
+	n.stopHTTP()
 	<-n.accepting
-	n.waitOAP(ctx)
+	n.waitOAP(ctx, by)
+	settle, done := context.WithTimeout(context.Background(), cutGrace)
+	n.quiet(settle) // handlers that were cut give back what they hold before the store is cleared
+	done()
 	n.stop()
 	err := n.tasks.Wait()
 	n.gate.Stop()
@@ -192,7 +192,19 @@ const (
 	drainNotice = 100 * time.Millisecond
 	// drainCheck is how often a draining node looks whether it has become quiet.
 	drainCheck = 10 * time.Millisecond
+	// cutGrace is how long work that was cut may take to clean up, and its last ERROR to be written.
+	cutGrace = time.Second
 )
+
+// stopHTTP closes the HTTP surface. Nothing is in flight any more, or its time is over: what is left are connections
+// without a request, among them such that never sent one or only half of it, and answers on their way out.
+func (n *Node) stopHTTP() {
+	flush, done := context.WithTimeout(context.Background(), drainNotice)
+	defer done()
+	if n.http.Shutdown(flush) != nil {
+		n.http.Close()
+	}
+}
 
 // quiet waits until nothing is in flight or ctx ends. Until then the listeners stay open (RDY-DRN-002), and no longer
 // (RDY-DRN-004): nothing new is admitted, so quiet is for good.
@@ -208,8 +220,8 @@ func (n *Node) quiet(ctx context.Context) {
 	}
 }
 
-// waitOAP waits for the OAP connections, and cuts what is left when ctx ends.
-func (n *Node) waitOAP(ctx context.Context) {
+// waitOAP waits for the OAP connections. When ctx ends, what is left is told so and cut (RDY-DRN-003).
+func (n *Node) waitOAP(ctx context.Context, by time.Time) {
 	gone := make(chan struct{})
 	go func() { n.open.Wait(); close(gone) }()
 	select {
@@ -217,12 +229,22 @@ func (n *Node) waitOAP(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	n.mu.Lock()
-	for o := range n.conns {
-		o.c.Close()
+	n.eachConn(func(o *oapConn) { o.cut(by) })
+	select {
+	case <-gone:
+		return
+	case <-time.After(cutGrace):
 	}
-	n.mu.Unlock()
+	n.eachConn(func(o *oapConn) { o.c.Close() })
 	<-gone
+}
+
+func (n *Node) eachConn(do func(*oapConn)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for o := range n.conns {
+		do(o)
+	}
 }
 
 // isTemporary says that accepting may work again, as when descriptors ran out.

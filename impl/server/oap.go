@@ -23,6 +23,8 @@ const (
 	// linger is how long a refused peer may still send before its connection is closed for good: closing with
 	// unread input would reset the connection and could destroy the ERROR on its way.
 	linger = 500 * time.Millisecond
+	// shortestWait keeps timers from firing in a tight loop around a deadline.
+	shortestWait = 10 * time.Millisecond
 )
 
 // oapConn is one OAP/1 connection: a reading goroutine that drives the session, and a writing one that empties it.
@@ -35,6 +37,7 @@ type oapConn struct {
 	mu    sync.Mutex
 	sess  *session.Conn
 	armed time.Time  // read deadline in force
+	held  bool       // decode stopped for maxQueued, and complete frames may wait in dec
 	room  *sync.Cond // signalled when control bytes were taken or the writer ended
 	dead  bool       // the writer ended
 	reply []byte     // scratch for answers
@@ -96,8 +99,14 @@ func (o *oapConn) serve() {
 func (o *oapConn) read() {
 	for {
 		o.mu.Lock()
-		for o.sess.Pending() > maxQueued && !o.dead {
-			o.room.Wait()
+		for o.sess.Pending() > maxQueued && !o.dead && !o.sess.Closing() {
+			o.waitForRoom()
+		}
+		if o.held {
+			o.decode(time.Now())
+			o.mu.Unlock()
+			o.poke()
+			continue
 		}
 		closing := o.sess.Closing()
 		if !closing {
@@ -146,10 +155,21 @@ func (o *oapConn) outlive(written <-chan struct{}) {
 			o.mu.Lock()
 			o.sess.Tick(now)
 			o.apply(now)
-			timer.Reset(max(time.Until(o.sess.Deadline()), time.Second/100))
+			timer.Reset(max(time.Until(o.sess.Deadline()), shortestWait))
 			o.mu.Unlock()
 		}
 	}
+}
+
+// waitForRoom waits until the writer took something, and keeps the session's clock going meanwhile: a peer that
+// hardly reads may not stretch the limits of its streams. The caller holds mu.
+func (o *oapConn) waitForRoom() {
+	clock := time.AfterFunc(max(time.Until(o.sess.Deadline()), shortestWait), o.room.Broadcast)
+	o.room.Wait()
+	clock.Stop()
+	now := time.Now()
+	o.sess.Tick(now)
+	o.apply(now)
 }
 
 // arm sets the read deadline when the one in force would come too late. Deadlines mostly move away, so this
@@ -161,11 +181,14 @@ func (o *oapConn) arm() {
 	}
 }
 
-// decode hands every complete frame to the session. The caller holds mu.
+// decode hands complete frames to the session, as long as the answers have room. The caller holds mu.
 func (o *oapConn) decode(now time.Time) {
 	advanced := false
 	var f wire.Frame
-	for !o.sess.Closing() {
+	for o.held = false; !o.sess.Closing(); {
+		if o.held = o.sess.Pending() > maxQueued; o.held {
+			break
+		}
 		verdict, reason := o.dec.Next(&f)
 		if verdict == wire.More {
 			break
@@ -180,7 +203,7 @@ func (o *oapConn) decode(now time.Time) {
 		o.apply(now)
 		o.dec.SetMaxFrame(o.sess.MaxFrame())
 	}
-	o.sess.Partial(now, o.dec.Pending() > 0, advanced)
+	o.sess.Partial(now, !o.held && o.dec.Pending() > 0, advanced)
 }
 
 // apply does what the session asks for. The caller holds mu.
@@ -295,6 +318,19 @@ func (o *oapConn) drain(by time.Time) {
 	o.sess.Drain(now, by)
 	o.apply(now)
 	o.interrupt()
+	o.room.Broadcast()
+	o.mu.Unlock()
+	o.poke()
+}
+
+// cut ends what is still open at the end of a drain: by is the time that was given to drain. Each stream gets its
+// ERROR, and the connection closes when that is written.
+func (o *oapConn) cut(by time.Time) {
+	o.mu.Lock()
+	o.sess.Tick(by)
+	o.apply(by)
+	o.interrupt()
+	o.room.Broadcast()
 	o.mu.Unlock()
 	o.poke()
 }

@@ -45,6 +45,9 @@ func (o *oapConn) write() {
 			if closing {
 				return
 			}
+			if cap(b.head) > batchBytes/4 {
+				b = batch{} // an idle connection keeps little
+			}
 			<-o.wake
 			continue
 		}

@@ -21,12 +21,13 @@ type Config struct {
 // EffectKind says what the shell must do.
 type EffectKind uint8
 
-// The effects, in the order in which one stream can cause them.
+// The effects, in the order in which one stream can cause them: each at most once, but for Body. Every stream that was
+// admitted ends with exactly one Closed, and nothing comes behind it.
 const (
 	Open    EffectKind = iota + 1 // a put begins: make room for Stream.Req
 	Body                          // Bytes of the put arrived, in order
 	Run                           // the request is complete: carry it out, then Answer, Serve or Fail
-	Drop                          // the stream ended without Run, or while serving: discard what Host holds
+	Drop                          // it ended without Answer, or all was served: discard what Host holds
 	Closed                        // the admission of the stream is over: pay it back
 	Refused                       // an ERROR with Reason was queued: count it (ADM-CNT-001, ADM-CNT-005)
 )

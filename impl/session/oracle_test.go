@@ -123,9 +123,20 @@ func (o *oracle) end(reason spec.Reason) {
 
 func (o *oracle) gone(corr uint64) {
 	delete(o.streams, corr)
-	if len(o.streams) == 0 && (o.eof || !o.drainBy.IsZero()) {
-		o.closed = true
+	o.leave()
+}
+
+// leave closes a connection that is going away when no stream on it gets an answer any more.
+func (o *oracle) leave() {
+	if !o.eof && o.drainBy.IsZero() {
+		return
 	}
+	for _, l := range o.streams {
+		if !l.half {
+			return
+		}
+	}
+	o.streams, o.closed = map[uint64]*life{}, true
 }
 
 // fail ends the node's side of an open stream.
@@ -134,6 +145,8 @@ func (o *oracle) fail(now time.Time, corr uint64, reason spec.Reason) {
 	o.errors = append(o.errors, refusal{corr, reason})
 	if l.half, l.serving, l.since = true, false, now; l.ended {
 		o.gone(corr)
+	} else {
+		o.leave()
 	}
 }
 
@@ -391,7 +404,7 @@ func (o *oracle) flow(now time.Time, chunk int64) {
 func (o *oracle) hangUp() {
 	o.eof = true
 	for _, corr := range o.corrs() {
-		if !o.streams[corr].ended {
+		if l := o.streams[corr]; l != nil && !l.ended {
 			o.gone(corr)
 		}
 	}
@@ -403,7 +416,7 @@ func (o *oracle) drain(now, by time.Time) {
 		return
 	}
 	o.drainBy = by
-	o.closed = len(o.streams) == 0
+	o.leave()
 }
 
 // faulty says whether the store of the machine fails a stream: some do, each at its own point.

@@ -9,7 +9,7 @@ import (
 )
 
 // maxIdleOut is how large the buffer of control frames may be between two bursts.
-const maxIdleOut = 512 << 10
+const maxIdleOut = 64 << 10
 
 // Answer ends a request with success (RESP|END 200). payload is copied. It does nothing on a stream that is over.
 func (c *Conn) Answer(st *Stream, payload []byte) {

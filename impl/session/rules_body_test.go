@@ -30,6 +30,13 @@ var streamTalks = []talk{
 		= > data 10 0/2 ab obj=ab
 		> end 10
 		= < answer 10`},
+	{"OAP-STR-002", "obj where START named none", `
+		> start 10 put 2
+		! > data 10 0/2 ab obj=ab
+		! < error 10 malformed
+		= > data 10 0/2 ab
+		> end 10
+		= < answer 10`},
 	{"OAP-STR-003", "a gap", `
 		> start 10 put 3
 		> data 10 0/3 a

@@ -91,7 +91,14 @@ func (c *Conn) remove(st *Stream) {
 	c.granting = slices.DeleteFunc(c.granting, func(s *Stream) bool { return s == st })
 	st.gone = true
 	c.gone = append(c.gone, st)
-	if len(c.streams) == 0 && (c.eof || !c.drainBy.IsZero()) {
+	c.leave()
+}
+
+// leave closes a connection that is going away once no stream is left that still gets an answer. Half-closed ones
+// wait for frames that are discarded anyway.
+func (c *Conn) leave() {
+	waiting := slices.ContainsFunc(c.streams, func(st *Stream) bool { return !st.failed })
+	if !waiting && (c.eof || !c.drainBy.IsZero()) {
 		c.close()
 	}
 }
@@ -108,6 +115,7 @@ func (c *Conn) fail(now time.Time, st *Stream, reason spec.Reason, retry time.Du
 		return
 	}
 	c.stopSending(st)
+	c.leave()
 }
 
 // request reads the START of an admitted stream (OAP-OBJ-001, 011, 002, 005).

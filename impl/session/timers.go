@@ -105,9 +105,7 @@ func (c *Conn) Drain(now, by time.Time) {
 	h := wire.Header{Flags: spec.FlagEvent, Code: spec.CodeGoingAway}
 	c.msg = wire.AppendGoingAway(c.msg[:0])
 	c.send(&h, c.msg)
-	if len(c.streams) == 0 {
-		c.close()
-	}
+	c.leave()
 }
 
 // cut ends a drain whose time is up: what is still open is told so (RDY-DRN-003).
