@@ -142,6 +142,6 @@ func (*completionCmd) Help() string {
 	return `Examples:
 
     source <(micronode completion bash)
-    micronode completion zsh > ~/.zsh/completions/_micronode
+    source <(micronode completion zsh)
     micronode completion fish > ~/.config/fish/completions/micronode.fish`
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -15,7 +14,7 @@ type completionCmd struct {
 
 // Run prints a completion script made from the grammar of the command line, so that it can not fall behind.
 func (c *completionCmd) Run(a *app) error {
-	w := bufio.NewWriter(a.stdout)
+	w := &bytes.Buffer{}
 	leaves := commandsOf(a.parser.Model.Node)
 	switch c.Shell {
 	case "bash":
@@ -26,7 +25,8 @@ func (c *completionCmd) Run(a *app) error {
 	case "fish":
 		fishCompletion(w, leaves)
 	}
-	return w.Flush()
+	_, err := w.WriteTo(a.stdout)
+	return err
 }
 
 // commandHelp is one node of the command tree: the words that lead to it, and what may follow.
@@ -78,7 +78,7 @@ func (c *commandHelp) candidates() []string {
 }
 
 // bashCompletion looks the command words up in a table and offers file names besides.
-func bashCompletion(w io.Writer, list []commandHelp) {
+func bashCompletion(w *bytes.Buffer, list []commandHelp) {
 	fmt.Fprint(w, `_micronode() {
     local cur="${COMP_WORDS[COMP_CWORD]}" path="" w words=""
     for w in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
@@ -111,7 +111,7 @@ func spaced(path []string) string {
 }
 
 // fishCompletion writes one line for each command and flag.
-func fishCompletion(w io.Writer, list []commandHelp) {
+func fishCompletion(w *bytes.Buffer, list []commandHelp) {
 	for _, c := range list {
 		when := "__fish_use_subcommand"
 		if len(c.path) > 0 {

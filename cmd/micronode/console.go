@@ -83,11 +83,11 @@ func (c *console) fail(subject string, err error) {
 		f := failure{Event: "error", Subject: printable(subject), Message: text}
 		errors.As(err, &f.Reason)
 		if line, err := json.Marshal(&f); err == nil {
-			fmt.Fprintf(c.err, "%s\n", line)
+			tell(c.err, "%s\n", line)
 			return
 		}
 	}
-	fmt.Fprintf(c.err, "micronode: %s\n", sentence(printable(subject), err, text))
+	tell(c.err, "micronode: %s\n", sentence(printable(subject), err, text))
 }
 
 // note prints a remark on stderr, for people only.
@@ -98,8 +98,11 @@ func (c *console) note(format string, args ...any) {
 		return
 	}
 	c.bar.clear()
-	fmt.Fprintf(c.err, "micronode: "+format+"\n", args...)
+	tell(c.err, "micronode: "+format+"\n", args...)
 }
+
+// tell writes to stderr. An error of stderr has nowhere to go.
+func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
 // close writes what is left. The error is the first one of stdout: results that nobody got are no success.
 func (c *console) close() error {

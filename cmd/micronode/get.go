@@ -79,7 +79,7 @@ func (g *getCmd) tree(a *app) error {
 	if err := r.openRoot(g.Output); err != nil {
 		return s.close(err)
 	}
-	defer r.root.Close()
+	defer func() { _ = r.root.Close() }()
 	r.bar = newProgress(s.con, "get", true)
 	r.bar.totals(files, bytes)
 	return s.close(r.run(m))
@@ -115,6 +115,9 @@ func precheck(f io.Reader) (files, bytes int64, err error) {
 	_, err = seeker.Seek(0, io.SeekStart)
 	return files, bytes, err
 }
+
+// errExists is what stands in the way of a directory.
+var errExists = errors.New("something that is no directory has this name")
 
 // restorer builds a tree below root. Directories and links are made by the goroutine that reads the manifest, in
 // its order; files are fetched by the workers.

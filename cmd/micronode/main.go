@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -50,7 +49,7 @@ func (a *app) run(args []string) int {
 	a.parser = parser
 	cmd, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(a.stderr, "micronode: %v\nTry: micronode --help\n", err)
+		tell(a.stderr, "micronode: %v\nTry: micronode --help\n", err)
 		return exitUsage
 	}
 	stop := a.watchSignals()
@@ -94,12 +93,12 @@ func (a *app) report(err error) int {
 	}
 	var sig signalError
 	if errors.As(context.Cause(a.ctx), &sig) && errors.Is(err, context.Canceled) {
-		fmt.Fprintf(a.stderr, "micronode: %v\n", sig)
+		tell(a.stderr, "micronode: %v\n", sig)
 		return sig.code()
 	}
 	var exit *exitError
 	if !errors.As(err, &exit) || !exit.quiet {
-		fmt.Fprintf(a.stderr, "micronode: %s\n", explain(err))
+		tell(a.stderr, "micronode: %s\n", explain(err))
 	}
 	return codeOf(err)
 }

@@ -54,7 +54,7 @@ func (p *progress) run(f *os.File) {
 			return
 		case now := <-wait.C:
 			p.con.mu.Lock()
-			fmt.Fprintf(f, "\r\x1b[K%s", p.picture(now.Sub(p.start), width(f)-1))
+			tell(f, "\r\x1b[K%s", p.picture(now.Sub(p.start), width(f)-1))
 			p.shown = true
 			p.con.mu.Unlock()
 			wait.Reset(barEvery)
@@ -87,7 +87,7 @@ func (p *progress) totals(files, bytes int64) {
 // clear takes the bar off the screen, so that a line can be printed. The caller holds con.mu.
 func (p *progress) clear() {
 	if p != nil && p.shown {
-		io.WriteString(p.con.err, "\r\x1b[K")
+		tell(p.con.err, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -82,6 +81,3 @@ func countFiles(paths []string) (files, bytes int64) {
 	}
 	return files, bytes
 }
-
-// errExists is what stands in the way of a directory.
-var errExists = errors.New("something that is no directory has this name")

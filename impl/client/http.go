@@ -280,7 +280,7 @@ func (h *httpSurface) get(ctx context.Context, s *sink) error {
 		return err
 	}
 	defer end(res)
-	size, skip := int64(-1), int64(0)
+	var size, skip int64
 	switch res.StatusCode {
 	case http.StatusOK: // also to a Range on the empty object (HTTP-RNG-007)
 		size, skip = res.ContentLength, off

@@ -13,8 +13,11 @@ import (
 // EnvPrefix starts the name of every environment variable that belongs to micronode.
 const EnvPrefix = "MICRO_"
 
-// clientVars are MICRO_* variables that are no settings of a node; Load passes over them.
+// clientVars are MICRO_* variables that are no settings of a node; Load passes over them, and over those that begin
+// with suiteVars: the conformance suite starts nodes of its own.
 var clientVars = []string{"MICRO_NODE"}
+
+const suiteVars = "MICRO_CONFORMANCE_"
 
 // Config is one complete, valid configuration. It is a value: copy it freely, compare it with ==. Only Load and
 // Default make one.
@@ -111,7 +114,7 @@ func readEnv(env []string) (found []setting, err error) {
 	var errs []error
 	for _, kv := range env {
 		name, text, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(clientVars, name) {
+		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(clientVars, name) || strings.HasPrefix(name, suiteVars) {
 			continue
 		}
 		key := strings.ToLower(strings.TrimPrefix(name, EnvPrefix))

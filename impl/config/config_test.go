@@ -22,7 +22,7 @@ func write(t *testing.T, text string) string {
 }
 
 func TestDefaultsAreTheLaw(t *testing.T) {
-	c, err := Load("", []string{"PATH=/bin", "MICRO_NODE=oap://127.0.0.1:1", "MICROSCOPE=1"}, nil)
+	c, err := Load("", []string{"PATH=/bin", "MICRO_NODE=oap://127.0.0.1:1", "MICRO_CONFORMANCE_SEED=1", "MICROSCOPE=1"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

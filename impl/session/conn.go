@@ -243,6 +243,9 @@ func (c *Conn) start(now time.Time, f *wire.Frame) {
 // follow handles every frame that is not a START: it must name an open stream.
 func (c *Conn) follow(now time.Time, f *wire.Frame) {
 	st := c.stream(f.Corr)
+	if st == nil && f.Flags&spec.FlagEvent != 0 && f.Code == spec.CodeAck && 0 < f.Corr && f.Corr <= c.last {
+		return // OAP-CRD-007: too late, and no mistake
+	}
 	if st == nil || st.failed { // OAP-SES-002, OAP-SES-010
 		c.refuse(now, f, spec.NoSuchStream)
 		return

@@ -211,7 +211,9 @@ func (o *oracle) frame(now time.Time, f *refwire.Frame) {
 	}
 	switch {
 	case l == nil:
-		o.errors = append(o.errors, refusal{f.Corr, reason})
+		if reason != spec.None {
+			o.errors = append(o.errors, refusal{f.Corr, reason})
+		}
 	case l.half:
 		if hangup {
 			o.gone(f.Corr)
@@ -239,6 +241,9 @@ func (o *oracle) judge(f *refwire.Frame) spec.Reason {
 		return o.judgeStart(f)
 	}
 	l := o.streams[f.Corr]
+	if l == nil && has(spec.FlagEvent) && f.Code == 202 && f.Corr > 0 && f.Corr <= o.last { // OAP-CRD-007
+		return spec.None
+	}
 	if l == nil { // OAP-SES-002
 		return spec.NoSuchStream
 	}

@@ -63,7 +63,15 @@ var sessionTalks = append([]talk{
 		> data 10 0/1 x
 		> end 10
 		< answer 10`},
-	{"OAP-SES-002", "END, CANCEL and ACK of a stream that is over", `
+	{"OAP-CRD-007", "ACK of a stream that is over, and of none", `
+		> start 10 put 0
+		> end 10
+		< answer 10
+		= > ack 10 1
+		= > ack 9 1
+		! > ack 11 1
+		! < error 11 no_such_stream`},
+	{"OAP-SES-002", "END and CANCEL of a stream that is over", `
 		> start 10 put 0
 		= > end 10
 		= < answer 10
@@ -71,8 +79,6 @@ var sessionTalks = append([]talk{
 		! > end 10
 		! < error 10 no_such_stream
 		! > cancel 10
-		! < error 10 no_such_stream
-		! > ack 10 1
 		! < error 10 no_such_stream`},
 	{"OAP-SES-002", "DATA behind the answer", `
 		> start 10 put 1
