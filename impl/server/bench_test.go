@@ -68,14 +68,14 @@ func benchNode(b *testing.B) *Node {
 	return n
 }
 
-// httpFloor answers GET with size bytes and drains PUT, on bare net/http.
-func httpFloor(b *testing.B, size int) string {
+// httpFloor answers GET with the bodies in turn and drains PUT, on bare net/http.
+func httpFloor(b *testing.B, bodies ...[]byte) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}
-	body := make([]byte, size)
+	var turn atomic.Int64
 	buffers := sync.Pool{New: func() any { return new([64 << 10]byte) }}
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
@@ -89,7 +89,8 @@ func httpFloor(b *testing.B, size int) string {
 			w.WriteHeader(http.StatusCreated)
 			return
 		}
-		w.Header().Set("Content-Length", strconv.Itoa(size))
+		body := bodies[int(turn.Add(1))%len(bodies)]
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
 	})}
 	go s.Serve(l)
@@ -134,8 +135,15 @@ func BenchmarkHTTP(b *testing.B) {
 		r := newRing("http", size.n)
 		for _, op := range []string{"get", "put"} {
 			b.Run(op+"/"+size.name+"/floor", func(b *testing.B) {
-				benchHTTP(b, httpFloor(b, size.n), nil, op, size.n, r)
+				benchHTTP(b, httpFloor(b, make([]byte, size.n)), nil, op, size.n, r)
 			})
+			if op == "get" {
+				// The floor sends one body for ever, which stays in the nearest cache; this one sends as many
+				// different ones as the node does.
+				b.Run(op+"/"+size.name+"/floor-ring", func(b *testing.B) {
+					benchHTTP(b, httpFloor(b, r.data...), nil, op, size.n, r)
+				})
+			}
 			b.Run(op+"/"+size.name+"/node", func(b *testing.B) {
 				n := benchNode(b)
 				benchHTTP(b, n.HTTPAddr(), n, op, size.n, r)
