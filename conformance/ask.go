@@ -206,7 +206,7 @@ func (c *Conn) chunk() int { return min(spec.MaxChunk, int(c.max)-spec.HeaderLen
 // Put stores data without a window and returns its address and whether it was new.
 func (c *Conn) Put(data []byte) (spec.Address, bool) {
 	addr := AddressOf(data)
-	c.owe(addr)
+	c.p.Owe(addr)
 	corr := c.fresh()
 	// Everything is made before the first byte is sent: the node's clock runs from the START.
 	frames := append([]refwire.Frame{startFrame(corr, 0, refwire.EncodeRequest(put(len(data))))}, Chunks(corr, data, c.chunk(), false)...)
@@ -214,17 +214,6 @@ func (c *Conn) Put(data []byte) (spec.Address, bool) {
 	a := c.Answer(corr, "put")
 	c.t.Check(a.Obj == addr, "put of %d bytes gives %s, their address is %s", len(data), a.Obj, addr)
 	return addr, a.Created
-}
-
-// owe has the clean-up delete addr.
-func (c *Conn) owe(addr spec.Address) {
-	for _, p := range c.t.peers {
-		if p.oap == c.nc.RemoteAddr().String() {
-			p.Owe(addr)
-			return
-		}
-	}
-	c.t.Owe(addr)
 }
 
 // Fetch carries out a get and returns the bytes and the size of the whole object. Every frame of the answer is checked

@@ -449,9 +449,8 @@ func admSlowBody(t *T) {
 }
 
 func admSlowReader(t *T) {
-	const size = 24 << 20 // more than the sockets of both sides can hold
-	data := t.Bytes(size)
-	addr, _ := t.Hello().Put(data)
+	const size = 16 << 20 // more than the sockets of both sides can hold
+	var addr spec.Address
 	get := func(pause time.Duration) (int, error) {
 		raw := t.Raw()
 		if tcp, ok := raw.nc.(*net.TCPConn); ok {
@@ -466,6 +465,9 @@ func admSlowReader(t *T) {
 		return len(r.Body), r.Err
 	}
 	t.Control(func() {
+		c := t.Hello()
+		c.Fence()
+		addr, _ = c.Put(t.Bytes(size))
 		n, err := get(time.Second)
 		t.Check(n == size && err == nil, "a GET that paused for a second gives %d bytes: %v", n, err)
 	})

@@ -23,6 +23,9 @@ func creditCases() []Case {
 		{ID: "crd-ack-unasked", Rules: []string{"OAP-CRD-004"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "An ACK on a stream without ACK_REQ is refused, however right its number.",
 			Run:         crdAckUnasked},
+		{ID: "crd-late-ack", Rules: []string{"OAP-CRD-007", "OAP-SES-002"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
+			Description: "An ACK for a stream that is over, however it ended, is passed over in silence; one for a stream that never began is refused.",
+			Run:         crdLateAck},
 		{ID: "crd-without", Rules: []string{"OAP-OBJ-008", "OAP-CRD-006"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "Without ACK_REQ a hundred DATA frames come without an ACK, and go without one.",
 			Run:         crdWithout},
@@ -199,6 +202,32 @@ func crdAckUnasked(t *T) {
 	c.Refused(corr, spec.CreditViolation)
 	c.Send(endFrame(corr))
 	c.Fence()
+}
+
+func crdLateAck(t *T) {
+	t.Control(func() { t.Hello().RoundTrip() })
+	data := t.Bytes(50)
+	c := t.Hello()
+	addr, _ := c.Put(data) // 1: answered, without a window
+	corr := c.Begin(get(addr), spec.FlagEnd|spec.FlagAckReq)
+	got, _ := c.body(c.Frame(), corr, addr, nil)
+	a := c.Answer(corr, "get") // 2: answered, before its ACK could come
+	t.Check(len(got) == int(a.Size), "the get gives %d bytes", len(got))
+	c.Refused(c.Ask(get(t.Absent())), spec.NotFound) // 3: refused
+	corr = c.Begin(put(5), spec.FlagAckReq)          // 4: cancelled
+	c.Send(cancelFrame(corr))
+	c.Fence() // 5
+	for corr := range c.corr {
+		for _, n := range []int64{1, 1, 0, 40} {
+			c.Send(ackFrame(corr+1, n))
+		}
+	}
+	c.Fence()
+	never := c.corr + 1
+	c.Send(ackFrame(never, 1))
+	c.Refused(never, spec.NoSuchStream)
+	c.Fence()
+	c.Holds(data)
 }
 
 func crdWithout(t *T) {

@@ -430,7 +430,7 @@ func sesFinishedTwice(t *T) {
 	addr, _ := c.Put(data)
 	done := c.corr
 	for _, f := range []refwire.Frame{
-		Chunks(done, data, 70, false)[0], endFrame(done), endFrame(done), cancelFrame(done), ackFrame(done, 1),
+		Chunks(done, data, 70, false)[0], endFrame(done), endFrame(done), cancelFrame(done),
 	} {
 		c.Send(f)
 		c.Refused(done, spec.NoSuchStream)

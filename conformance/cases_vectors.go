@@ -25,7 +25,7 @@ func vectorTables() (frames []string, messages map[vectors.Kind][]string, sessio
 		vectors.KindHello:   {"OAP-HEL-003", "OAP-HEL-008"},
 	}
 	sessions = []string{
-		"OAP-CRD-002", "OAP-CRD-003", "OAP-CRD-004", "OAP-CRD-005", "OAP-CRD-006", "OAP-ERR-001",
+		"OAP-CRD-002", "OAP-CRD-003", "OAP-CRD-004", "OAP-CRD-005", "OAP-CRD-006", "OAP-CRD-007", "OAP-ERR-001",
 		"OAP-FRM-002", "OAP-FRM-003", "OAP-FRM-004", "OAP-FRM-005", "OAP-FRM-006", "OAP-FRM-007", "OAP-FRM-008", "OAP-FRM-012",
 		"OAP-HEL-001", "OAP-HEL-002", "OAP-HEL-003", "OAP-HEL-004", "OAP-HEL-005", "OAP-HEL-006", "OAP-HEL-007", "OAP-HEL-008",
 		"OAP-OBJ-001", "OAP-OBJ-002", "OAP-OBJ-003", "OAP-OBJ-004", "OAP-OBJ-005", "OAP-OBJ-006", "OAP-OBJ-007", "OAP-OBJ-008",

@@ -112,8 +112,9 @@ func zstAbsoluteEdge(t *T) {
 		return refwire.Frame{Flags: req | spec.FlagComp, Proto: spec.ProtoObjects, Corr: 9, Payload: z}
 	}
 	t.Control(func() {
-		// The framing takes it; the session then says that there is no such stream.
 		c := t.Hello()
+		c.pulse()
+		// The framing takes it; the session then says that there is no such stream.
 		c.Send(expanding(spec.MaxDecoded))
 		c.Refused(9, spec.NoSuchStream)
 	})
@@ -161,12 +162,15 @@ func zstBombs(t *T) {
 		zstdFrame(zwindow8M, 1<<30, zrun(0, 1<<30)...),
 		zstdFrame(zwindow8M, -1, append(zstored(make([]byte, 900<<10)), zrun(0, 1<<30)...)...),
 	}
+	frames := make([][]byte, len(bombs))
+	for i, z := range bombs {
+		frames[i] = sealed(compFrame(1, z))
+		node.Hello().Verify(frames[i], spec.DecompressCap)
+	}
 	before := t.residentBytes(node)
 	for i := range 50 {
 		c := node.Hello()
-		f := compFrame(c.fresh(), bombs[i%len(bombs)])
-		f.Seal()
-		c.Illegal(refwire.Encode(f), spec.DecompressCap)
+		c.Write(frames[i%len(frames)])
 		c.Rejected(spec.DecompressCap)
 		c.Close()
 	}

@@ -14,6 +14,7 @@ import (
 // side can block the other by accident. Its methods are for one goroutine, and end the case when the node breaks the
 // framing: an illegal frame from the node is never skipped.
 type Conn struct {
+	p  *Peer
 	t  *T
 	nc net.Conn
 	tr *transcript
@@ -50,7 +51,7 @@ func (p *Peer) dial(size int) *Conn {
 	if tcp, ok := nc.(*net.TCPConn); ok && size > 0 {
 		tcp.SetReadBuffer(size)
 	}
-	c := &Conn{t: t, nc: nc, tr: t.script("oap " + p.oap), max: spec.MaxFrame, streams: map[uint64]stream{}, arrived: make(chan struct{}, 1)}
+	c := &Conn{p: p, t: t, nc: nc, tr: t.script("oap " + p.oap), max: spec.MaxFrame, streams: map[uint64]stream{}, arrived: make(chan struct{}, 1)}
 	t.onClose(func() { nc.Close() })
 	go c.collect()
 	return c
@@ -133,7 +134,7 @@ func (c *Conn) Seal(frames ...refwire.Frame) []byte {
 		if f.Flags&spec.FlagStart != 0 {
 			c.streams[f.Corr] = stream{f.Proto, f.Tenant}
 			c.corr = max(c.corr, f.Corr)
-			c.t.take(1)
+			c.p.take(1)
 		}
 		all = append(all, b...)
 	}

@@ -53,7 +53,7 @@ func (p *Peer) try(r Request) (*Response, error) {
 		return raw.Try(t.Patience(), r.Method)
 	}
 	p.usedHTTP.Store(true)
-	t.take(1)
+	p.take(1)
 	tr := t.script("http " + p.base.Host)
 	var body io.Reader
 	if r.Body != nil {
@@ -84,11 +84,11 @@ func (p *Peer) try(r Request) (*Response, error) {
 		return nil, err
 	}
 	defer res.Body.Close()
-	return take(tr, res), nil
+	return whole(tr, res), nil
 }
 
-// take reads the body of res and writes the transcript.
-func take(tr *transcript, res *http.Response) *Response {
+// whole reads the body of res and writes the transcript.
+func whole(tr *transcript, res *http.Response) *Response {
 	body, err := io.ReadAll(res.Body)
 	r := &Response{Status: res.StatusCode, Header: res.Header, Body: body, Close: res.Close, Err: err}
 	note := fmt.Sprintf("%s %v", res.Status, res.Header)

@@ -181,31 +181,32 @@ func (p nullPeer) listen(done <-chan struct{}) (httpURL, oapURL string, err erro
 // program is an executable that looks like `micronode run --json`: it announces the peer at these addresses and ends
 // with 0 on a signal. So cases with processes of their own meet null peers too.
 func program(t *testing.T, httpURL, oapURL string) string {
-	t.Helper()
 	path := filepath.Join(t.TempDir(), "micronode")
 	script := "#!/bin/sh\n" +
 		"trap 'exit 0' TERM INT\n" +
 		fmt.Sprintf("printf '{\"event\":\"listening\",\"http\":\"%s\",\"oap\":\"%s\"}\\n'\n", httpURL, oapURL) +
 		"while :; do sleep 1 >/dev/null 2>&1 & wait $!; done\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
+		t.Errorf("%s: %v", path, err)
 	}
 	return path
 }
 
-// runNull runs cases against p and returns the ids of those that passed.
+// runNull runs cases against p and returns the ids of those that passed. It may run in a goroutine, so it does not
+// stop the test.
 func runNull(t *testing.T, p nullPeer, corpus *Corpus, cases []Case, reactionOnly bool) (passed []string, all []Result) {
-	t.Helper()
 	httpURL, oapURL, err := p.listen(t.Context().Done())
 	if err != nil {
-		t.Fatal(err)
+		t.Errorf("%s: %v", p.name, err)
+		return nil, nil
 	}
 	suite, err := New(Config{
 		HTTP: httpURL, OAP: oapURL, Binary: program(t, httpURL, oapURL),
 		Seed: 1, Parallel: 48, Patience: 300 * time.Millisecond, Corpus: corpus, ReactionOnly: reactionOnly,
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Errorf("%s: %v", p.name, err)
+		return nil, nil
 	}
 	all = suite.Run(t.Context(), cases, nil)
 	for _, r := range all {
@@ -229,24 +230,30 @@ func loadCorpus(t *testing.T) *Corpus {
 func TestNullPeers(t *testing.T) {
 	t.Parallel()
 	cases, corpus := Cases(), loadCorpus(t)
+	eachNull(func(p nullPeer) {
+		passed, all := runNull(t, p, corpus, cases, false)
+		if len(passed) > 0 {
+			t.Errorf("%s passes %d cases: %s", p.name, len(passed), strings.Join(passed, " "))
+		}
+		if len(all) != len(cases) {
+			t.Errorf("%s: %d of %d cases ran", p.name, len(all), len(cases))
+		}
+		for _, r := range all {
+			if r.Verdict == HarnessError || r.Verdict == Unsupported {
+				t.Errorf("%s: %s: %s: %s", p.name, r.ID, r.Verdict, r.Detail)
+			}
+		}
+		t.Logf("%s: %s", p.name, Summarize(all))
+	})
+}
+
+// eachNull runs do for every peer, all at once: they mostly wait.
+func eachNull(do func(nullPeer)) {
+	var wg sync.WaitGroup
 	for _, p := range nullPeers() {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			passed, all := runNull(t, p, corpus, cases, false)
-			if len(passed) > 0 {
-				t.Errorf("%d cases pass: %s", len(passed), strings.Join(passed, " "))
-			}
-			if len(all) != len(cases) {
-				t.Errorf("%d of %d cases ran", len(all), len(cases))
-			}
-			for _, r := range all {
-				if r.Verdict == HarnessError || r.Verdict == Unsupported {
-					t.Errorf("%s: %s: %s", r.ID, r.Verdict, r.Detail)
-				}
-			}
-			t.Logf("%s: %s", p.name, Summarize(all))
-		})
+		wg.Go(func() { do(p) })
 	}
+	wg.Wait()
 }
 
 // TestReactionsAlone looks at the same peers with positive controls and liveness probes switched off: what passes then
@@ -265,15 +272,12 @@ func TestReactionsAlone(t *testing.T) {
 		"greet-and-close":  slices.Concat(greets, []string{"ops-healthz", "vec-sessions-oap-hel-007"}),
 		"greet-and-silent": slices.Concat(greets, []string{"ops-healthz", "vec-sessions-oap-hel-007"}),
 	}
-	for _, p := range nullPeers() {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			passed, _ := runNull(t, p, corpus, quick, true)
-			for _, id := range passed {
-				if !slices.Contains(leaning[p.name], id) {
-					t.Errorf("%s passes by its reaction alone", id)
-				}
+	eachNull(func(p nullPeer) {
+		passed, _ := runNull(t, p, corpus, quick, true)
+		for _, id := range passed {
+			if !slices.Contains(leaning[p.name], id) {
+				t.Errorf("%s: %s passes by its reaction alone", p.name, id)
 			}
-		})
-	}
+		}
+	})
 }

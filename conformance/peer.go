@@ -55,6 +55,16 @@ func (p *Peer) Gone() {
 	p.gone = true
 }
 
+// take waits until the target may be sent n more requests. Nodes of the case's own are spared nothing.
+func (p *Peer) take(n int) {
+	if p != p.t.Peer {
+		return
+	}
+	if err := p.t.s.pace.WaitN(p.t.ctx, n); err != nil {
+		p.t.Untestablef("the run was ended while %d requests waited for their turn: %v", n, err)
+	}
+}
+
 // Owe remembers that the case may have stored an object, so that the clean-up deletes it.
 func (p *Peer) Owe(addr spec.Address) {
 	p.mu.Lock()

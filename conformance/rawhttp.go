@@ -47,7 +47,7 @@ func (r *RawHTTP) Write(text string) {
 
 // Head sends a request head with Host and these header lines.
 func (r *RawHTTP) Head(method, path string, headers ...string) {
-	r.t.take(1)
+	r.p.take(1)
 	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: " + r.p.base.Host}, headers...)
 	r.Write(strings.Join(lines, "\r\n") + "\r\n\r\n")
 }
@@ -81,7 +81,7 @@ func (r *RawHTTP) Try(patience time.Duration, method string) (*Response, error) 
 		return nil, err
 	}
 	defer res.Body.Close()
-	return take(r.tr, res), nil
+	return whole(r.tr, res), nil
 }
 
 // Closed demands that the connection ends promptly, without another byte.

@@ -139,7 +139,7 @@ func (pl *player) send(c *played, sends []vectors.Send) {
 		}
 		switch f := r.Frame; {
 		case f.Flags&spec.FlagStart != 0:
-			pl.t.take(1)
+			pl.p.take(1)
 			// What was heard before belongs to an earlier stream, or to none; answers stay until they are expected.
 			c.heard[f.Corr] = &heard{finals: c.stream(f.Corr).finals}
 		case f.Flags&spec.FlagEvent != 0 && f.Code == spec.CodeAck:

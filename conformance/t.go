@@ -2,9 +2,8 @@ package conformance
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"runtime/debug"
 	"strings"
@@ -42,7 +41,7 @@ type T struct {
 	begin time.Time
 
 	mu       sync.Mutex
-	rng      *rand.Rand
+	rng      *rand.ChaCha8
 	stage    stage
 	controls int // positive controls that were made
 	checks   int // reactions that were checked outside of them
@@ -55,9 +54,8 @@ type T struct {
 }
 
 func newT(ctx context.Context, s *Suite, c Case) *T {
-	h := fnv.New64a()
-	h.Write([]byte(c.ID))
-	t := &T{s: s, c: c, ctx: ctx, begin: time.Now(), rng: rand.New(rand.NewPCG(s.cfg.Seed, h.Sum64()))}
+	seed := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.cfg.Seed, c.ID))
+	t := &T{s: s, c: c, ctx: ctx, begin: time.Now(), rng: rand.NewChaCha8(seed)}
 	t.Peer = &Peer{t: t, base: s.httpBase, oap: s.oapAddr, Process: s.cfg.Process}
 	t.peers = []*Peer{t.Peer}
 	return t
@@ -339,25 +337,12 @@ func (t *T) Bytes(n int) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := make([]byte, n)
-	for i := 0; i < n; i += 8 {
-		v := t.rng.Uint64()
-		for j := i; j < min(i+8, n); j++ {
-			b[j] = byte(v)
-			v >>= 8
-		}
-	}
+	t.rng.Read(b) // never fails
 	return b
 }
 
 // Absent returns an address under which nothing is stored.
 func (t *T) Absent() spec.Address { return AddressOf(t.Bytes(32)) }
-
-// take waits until the target may be sent n more requests.
-func (t *T) take(n int) {
-	if err := t.s.pace.WaitN(t.ctx, n); err != nil && !errors.Is(err, context.Canceled) {
-		t.Harnessf("pacing %d requests: %v", n, err)
-	}
-}
 
 // AddressOf is the address of b (CAS-ADR-001).
 func AddressOf(b []byte) spec.Address { return blake3.Sum256(b) }
