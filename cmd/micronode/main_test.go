@@ -20,10 +20,24 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // TestMain lets this binary be micronode when it is started under that name: every test drives a process.
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"micronode": main}) }
+func TestMain(m *testing.M) { testscript.Main(leakFree{m}, map[string]func(){"micronode": main}) }
+
+// leakFree fails a run of the tests that leaves goroutines behind.
+type leakFree struct{ m *testing.M }
+
+// Run is testing.M's, and then the look for goroutines.
+func (l leakFree) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
