@@ -101,20 +101,24 @@ func (m *machine) Begin(t *rapid.T) {
 	m.writers = append(m.writers, mw)
 }
 
-// pick draws an element of list, or skips the action.
-func pick[T any](t *rapid.T, list []T, what string) (int, T) {
+// pick draws an element of list; without one ok is false and the action does nothing. (Skipping it would let a fuzzer
+// that draws nothing else look like a failure.)
+func pick[T any](t *rapid.T, list []T, what string) (i int, v T, ok bool) {
 	if len(list) == 0 {
-		t.Skip("no " + what)
+		return 0, v, false
 	}
-	i := rapid.IntRange(0, len(list)-1).Draw(t, what)
-	return i, list[i]
+	i = rapid.IntRange(0, len(list)-1).Draw(t, what)
+	return i, list[i], true
 }
 
 func (m *machine) Feed(t *rapid.T) {
-	i, mw := pick(t, m.writers, "writer")
+	i, mw, ok := pick(t, m.writers, "writer")
+	if !ok {
+		return
+	}
 	rest := mw.payload.bytes[mw.sent:]
 	if len(rest) == 0 {
-		t.Skip("all sent")
+		return // all sent
 	}
 	n := rapid.IntRange(1, len(rest)).Draw(t, "bytes")
 	if rapid.Bool().Draw(t, "all") {
@@ -186,7 +190,10 @@ func (m *machine) Put(t *rapid.T) {
 }
 
 func (m *machine) Commit(t *rapid.T) {
-	i, mw := pick(t, m.writers, "writer")
+	i, mw, ok := pick(t, m.writers, "writer")
+	if !ok {
+		return
+	}
 	m.writers = slices.Delete(m.writers, i, i+1)
 	m.commit(t, mw)
 }
@@ -225,7 +232,10 @@ func (m *machine) commit(t *rapid.T, mw *modelWriter) {
 }
 
 func (m *machine) Abort(t *rapid.T) {
-	i, mw := pick(t, m.writers, "writer")
+	i, mw, ok := pick(t, m.writers, "writer")
+	if !ok {
+		return
+	}
 	m.writers = slices.Delete(m.writers, i, i+1)
 	mw.w.Abort()
 }
@@ -266,7 +276,10 @@ func (m *machine) Get(t *rapid.T) {
 }
 
 func (m *machine) Read(t *rapid.T) {
-	_, mh := pick(t, m.handles, "handle")
+	_, mh, ok := pick(t, m.handles, "handle")
+	if !ok {
+		return
+	}
 	off := rapid.Int64Range(0, mh.h.Size()).Draw(t, "offset")
 	limit := rapid.IntRange(0, spanSize+1).Draw(t, "limit")
 	b, err := mh.h.Chunk(off, limit)
@@ -300,7 +313,10 @@ func (m *machine) found(o *modelObject) {
 }
 
 func (m *machine) Release(t *rapid.T) {
-	i, mh := pick(t, m.handles, "handle")
+	i, mh, ok := pick(t, m.handles, "handle")
+	if !ok {
+		return
+	}
 	m.handles = slices.Delete(m.handles, i, i+1)
 	mh.h.Release()
 }
@@ -321,11 +337,11 @@ func (m *machine) Delete(t *rapid.T) {
 func (m *machine) Rot(t *rapid.T) {
 	o := m.stored[m.address(t)]
 	if o == nil || len(o.bytes) == 0 {
-		t.Skip("nothing rots")
+		return // nothing rots
 	}
 	off := rapid.IntRange(0, len(o.bytes)-1).Draw(t, "offset")
 	if o.rotten[off/spanSize] {
-		t.Skip("rotten already")
+		return // rotten already
 	}
 	flip(m.s, stored(m.s, o.addr), off)
 	o.rotten[off/spanSize] = true
@@ -333,7 +349,7 @@ func (m *machine) Rot(t *rapid.T) {
 
 func (m *machine) Scrub(t *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(t, "scrub") > 0 {
-		t.Skip("not now")
+		return // not now
 	}
 	var want ScrubReport
 	for _, o := range m.stored {
