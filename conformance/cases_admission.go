@@ -36,6 +36,9 @@ func admissionCases() []Case {
 		{ID: "adm-inflight", Rules: []string{"ADM-CAP-002", "ADM-CAP-006", "HTTP-HLT-007"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity, Own: true,
 			Description: "With every in-flight place taken both surfaces refuse, the exempt routes do not, and each ended request gives its place back.",
 			Run:         admInflight},
+		{ID: "adm-refusals-forgotten", Rules: []string{"ADM-CAP-009"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity, Own: true,
+			Description: "Twenty thousand refused requests over OAP/1, and two thousand over HTTP, leave the memory of the node as it was.",
+			Run:         admRefusalsForgotten},
 		{ID: "adm-conns", Rules: []string{"ADM-CAP-001"}, Level: spec.Must, Profile: ProfileSecurity, Own: true,
 			Description: "A connection beyond the cap is closed unread, on both surfaces; those that are open go on, and a place is free when one closes.",
 			Run:         admConns},
@@ -316,6 +319,37 @@ func admInflight(t *T) {
 	node.HTTPRoundTrip()
 }
 
+func admRefusalsForgotten(t *T) {
+	const slack = 16 << 20
+	node := t.Spawn("--rate", "100000")
+	t.Control(func() {
+		node.HTTPRoundTrip()
+		node.Hello().RoundTrip()
+	})
+	c := node.Hello()
+	refused := func(streams, requests int) {
+		for range streams / 1000 {
+			var frames []refwire.Frame
+			var corrs []uint64
+			for range 1000 {
+				corrs = append(corrs, c.fresh())
+				frames = append(frames, startFrame(c.corr, spec.FlagEnd, t.Bytes(40)))
+			}
+			c.Write(c.Seal(frames...))
+			c.Each(corrs, func(f refwire.Frame, corr uint64) { c.refused(f, corr, spec.Malformed) })
+		}
+		for range requests {
+			node.Refuses(node.Get(Object(t.Absent())), spec.NotFound)
+		}
+	}
+	refused(4000, 400) // whatever is made once is made
+	before := t.residentBytes(node)
+	refused(20_000, 2000)
+	grown := t.residentBytes(node) - before
+	t.Check(grown < slack, "22,000 refused requests made the node grow by %d KiB", grown>>10)
+	t.Notef("grew by %d KiB", grown>>10)
+}
+
 func admConns(t *T) {
 	const most = 40
 	node := t.Spawn("--rate", "100000", "--max-conns", fmt.Sprint(most))
@@ -355,162 +389,18 @@ func admConns(t *T) {
 	for _, c := range held[:most/2] {
 		c.Close()
 	}
-	t.Eventually(0, "a new connection is served", func() bool {
-		r, err := node.try(Request{Method: "GET", Path: "/healthz"})
-		return err == nil && r.Status == 200
-	})
-}
-
-// admissionTimeCases wait for the time limits of ADM-TIM.
-func admissionTimeCases() []Case {
-	return []Case{
-		{ID: "adm-slow-head", Rules: []string{"ADM-TIM-001", "ADM-TIM-002"}, Level: spec.Must, Profile: ProfileSecurity, Slow: true,
-			Description: "A head that comes byte by byte is cut after five seconds, also on a connection that has served before.",
-			Run:         admSlowHead},
-		{ID: "adm-slow-body", Rules: []string{"ADM-TIM-001", "ADM-TIM-002", "CAS-PUT-005"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity, Slow: true,
-			Description: "A body that comes byte by byte is answered with 408 five seconds after its head began, and stores nothing.",
-			Run:         admSlowBody},
-		{ID: "adm-slow-reader", Rules: []string{"ADM-TIM-001", "ADM-TIM-002"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity, Slow: true,
-			Description: "A client that does not read its answer is cut, and never takes what it got for the whole.",
-			Run:         admSlowReader},
-		{ID: "adm-timeout-gives-back", Rules: []string{"ADM-TIM-006", "ADM-CAP-006", "CAS-PUT-005"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity, Slow: true, Own: true,
-			Description: "Uploads that time out, on both surfaces, give back their places and their capacity within a second.",
-			Run:         admTimeoutGivesBack},
-	}
-}
-
-// dribble writes text a byte at a time until the connection ends or limit is over, and says how long that took.
-func (r *RawHTTP) dribble(text string, limit time.Duration) time.Duration {
-	begin := time.Now()
-	r.tr.remark("%q, a byte every 200 ms", text[:min(len(text), 80)])
-	for i := 0; time.Since(begin) < limit && i < len(text); i++ {
-		r.nc.SetWriteDeadline(time.Now().Add(time.Second))
-		if _, err := r.nc.Write([]byte{text[i]}); err != nil {
-			break
+	t.Eventually(0, "the places of closed connections are free", func() bool {
+		for range most / 4 { // more than the probe will need
+			c := node.Dial()
+			c.Write(c.Seal(helloFrame([]byte("{}"))))
+			_, ok, _ := c.next(t.Patience())
+			defer c.Close()
+			if !ok {
+				return false
+			}
 		}
-		// What comes back is left in the buffer for the reaction.
-		r.nc.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		if _, err := r.br.Peek(1); err == nil || !isTimeout(err) {
-			break
-		}
-	}
-	return time.Since(begin)
-}
-
-func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
-}
-
-func admSlowHead(t *T) {
-	t.Control(func() { t.Want(t.Get("/healthz"), 200) })
-	text := "GET /healthz HTTP/1.1\r\nHost: " + t.base.Host + "\r\nX-Slow: " + strings.Repeat("x", 1000)
-	t.Each(2, func(i int) {
-		raw := t.Raw()
-		if i == 1 {
-			raw.Head("GET", "/healthz")
-			t.Want(raw.Response("GET"), 200)
-		}
-		begin := time.Now()
-		raw.dribble(text, t.Within(spec.RequestTimeout))
-		t.since(begin, spec.RequestTimeout, "the connection was cut")
-		if r, err := raw.Try(t.Patience(), "GET"); err == nil { // an answer is a choice (ADM-TIM-003), and so is a bare 400 (HTTP-ERR-009)
-			t.Check(r.Status == 408 || r.Status == 400, "a slow head is answered with %d", r.Status)
-		}
-		raw.Closed()
+		return true
 	})
-}
-
-func admSlowBody(t *T) {
-	t.Control(func() { t.HTTPRoundTrip() })
-	data := t.Bytes(1000)
-	for i := range data {
-		data[i] = 'a' + data[i]%26
-	}
-	heads := []string{"Content-Length: 1000", "Transfer-Encoding: chunked", "Content-Length: 1000"}
-	t.Each(len(heads), func(i int) {
-		raw := t.Raw()
-		begin := time.Now()
-		raw.Head("PUT", Object(AddressOf(data)), heads[i])
-		text := string(data)
-		switch i {
-		case 1:
-			text = chunked(data, 2)
-		case 2:
-			text = "" // a body that never begins
-		}
-		raw.dribble(text, t.Within(spec.RequestTimeout))
-		r := raw.ResponseWithin(t.Within(spec.RequestTimeout), "PUT")
-		t.since(begin, spec.RequestTimeout, "the upload was ended")
-		t.Refuses(r, spec.Timeout)
-		raw.Closed()
-	})
-	t.Misses(AddressOf(data))
-}
-
-func admSlowReader(t *T) {
-	const size = 16 << 20 // more than the sockets of both sides can hold
-	var addr spec.Address
-	get := func(pause time.Duration) (int, error) {
-		raw := t.Raw()
-		if tcp, ok := raw.nc.(*net.TCPConn); ok {
-			tcp.SetReadBuffer(128 << 10)
-		}
-		raw.Head("GET", Object(addr))
-		t.Pause(pause)
-		r, err := raw.Try(t.Patience(), "GET")
-		if err != nil {
-			return 0, err
-		}
-		return len(r.Body), r.Err
-	}
-	t.Control(func() {
-		c := t.Hello()
-		c.Fence()
-		addr, _ = c.Put(t.Bytes(size))
-		n, err := get(time.Second)
-		t.Check(n == size && err == nil, "a GET that paused for a second gives %d bytes: %v", n, err)
-	})
-	n, err := get(t.Within(spec.RequestTimeout))
-	t.Check(n < size, "a GET that was not read for %v was still served", t.Within(spec.RequestTimeout))
-	t.Check(err != nil, "%d of %d bytes ended cleanly", n, size)
-}
-
-func admTimeoutGivesBack(t *T) {
-	const places, size = 6, 1 << 20
-	node := t.Spawn("--rate", "100000", "--max-inflight", fmt.Sprint(places))
-	t.Control(func() {
-		node.HTTPRoundTrip()
-		node.Hello().RoundTrip()
-	})
-	c := node.Hello()
-	for range places / 2 {
-		corr := c.Begin(put(size), 0)
-		c.Send(dataFrame(corr, refwire.Data{TotalLen: size, Body: make([]byte, 1000)}))
-	}
-	var raws []*RawHTTP
-	for range places - places/2 {
-		raw := node.Raw()
-		raw.Head("POST", "/put", fmt.Sprintf("Content-Length: %d", size))
-		raw.Write("a few bytes")
-		raws = append(raws, raw)
-	}
-	t.Eventually(0, "every place is taken", func() bool { return node.Get(Object(t.Absent())).Status == 429 })
-	for range places / 2 {
-		f := c.FrameWithin(t.Within(spec.RequestTimeout))
-		c.refused(f, f.Corr, spec.Timeout)
-	}
-	for _, raw := range raws {
-		node.Refuses(raw.ResponseWithin(t.Within(spec.RequestTimeout), "POST"), spec.Timeout)
-	}
-	t.Eventually(time.Second, "the places are free", func() bool {
-		r := node.Get(Object(t.Absent()))
-		return r.Status == 404
-	})
-	t.Eventually(time.Second, "the capacity is free", func() bool {
-		samples := node.metrics()
-		held, _ := value(samples, "store_bytes", "")
-		objects, _ := value(samples, "store_objects", "")
-		return held == 0 && objects == 0
-	})
+	r, err := node.try(Request{Method: "GET", Path: "/healthz"})
+	t.Check(err == nil && r.Status == 200, "a place that is free for OAP/1 is not for HTTP: %v", err)
 }

@@ -22,6 +22,9 @@ func bodyCases() []Case {
 		{ID: "str-uninvited-obj", Rules: []string{"OAP-STR-002"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "A put that did not name its address at START is refused when a DATA frame does, first or later, also with the right one.",
 			Run:         strUninvitedObj},
+		{ID: "str-over", Rules: []string{"OAP-STR-007", "CAS-PUT-008"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
+			Description: "One byte more than announced, in the only frame or in one behind the last, is refused at that frame and stores nothing.",
+			Run:         strOver},
 		{ID: "str-short", Rules: []string{"OAP-STR-008", "CAS-PUT-009"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "An END one byte, one frame or everything too early stores nothing.",
 			Run:         strShort},
@@ -121,6 +124,27 @@ func strUninvitedObj(t *T) {
 		c.Refused(corr, spec.Malformed)
 		c.Fence()
 		c.Lacks(AddressOf(data))
+		c.Close()
+	}
+}
+
+func strOver(t *T) {
+	t.Control(func() { t.Hello().RoundTrip() })
+	data := t.Bytes(1001)
+	const total = 1000
+	for _, first := range []int{total + 1, total, total - 1} {
+		c := t.Hello()
+		corr := c.Begin(put(total), 0)
+		c.Send(dataFrame(corr, refwire.Data{TotalLen: total, Body: data[:first]}))
+		if first <= total {
+			c.Fence() // so far it is fine
+			c.Send(dataFrame(corr, refwire.Data{Offset: int64(first), TotalLen: total, Body: data[first:]}))
+		}
+		c.Refused(corr, spec.Oversize) // before any END
+		c.Send(endFrame(corr))
+		c.Fence()
+		c.Lacks(AddressOf(data))
+		c.Lacks(AddressOf(data[:total]))
 		c.Close()
 	}
 }

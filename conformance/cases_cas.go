@@ -49,7 +49,7 @@ func casCases() []Case {
 		{ID: "cas-get-delete", Rules: []string{"CAS-GET-007"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "A get that began before the delete of its object gives the object's bytes to the end, or fails, while others are put in its place.",
 			Run:         casGetDelete},
-		{ID: "cas-failed-is-nothing", Rules: []string{"CAS-LIN-002", "CAS-PUT-005"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
+		{ID: "cas-failed-is-nothing", Rules: []string{"CAS-LIN-002", "CAS-PUT-005", "ADM-ORD-003"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,
 			Description: "Refused puts and deletes, on both surfaces, leave a stored object as it was.",
 			Run:         casFailedIsNothing},
 		{ID: "cas-nothing-beside", Rules: []string{"CAS-ADR-005", "HTTP-PUT-009"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileObjects,

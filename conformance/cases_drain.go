@@ -16,7 +16,7 @@ func drainCases() []Case {
 		{ID: "drn-finishes", Rules: []string{"OAP-SES-016", "RDY-DRN-003", "RDY-DRN-004", "RDY-DRN-005"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileMicronode, Own: true,
 			Description: "After SIGTERM the client is told, new streams are refused, an open put is finished and answered, and the node exits with 0 at once.",
 			Run:         drnFinishes},
-		{ID: "drn-tells", Rules: []string{"RDY-DRN-001", "RDY-DRN-002", "RDY-STA-004", "HTTP-HLT-003", "DIV-SUR-001"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileMicronode, Own: true,
+		{ID: "drn-tells", Rules: []string{"RDY-DRN-001", "RDY-DRN-002", "RDY-DRN-007", "RDY-STA-004", "HTTP-HLT-003", "DIV-SUR-001"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileMicronode, Own: true,
 			Description: "While it drains a node takes new connections, answers 503 on /readyz and 200 on /healthz, and refuses reads and writes.",
 			Run:         drnTells},
 		{ID: "drn-cuts", Rules: []string{"RDY-DRN-003", "OAP-SES-016", "RDY-DRN-005"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileMicronode, Own: true, Slow: true,
@@ -151,6 +151,7 @@ func drnCuts(t *T) {
 	corr := c.Begin(put(len(data)), 0)
 	frames := Chunks(corr, data, 1, false)
 	c.Send(frames[0])
+	c.Fence()
 	begin := time.Now()
 	node.signal(syscall.SIGTERM)
 	c.goodbye()

@@ -21,7 +21,7 @@ func framingCases() []Case {
 		{ID: "frm-len-at-once", Rules: []string{"OAP-FRM-002", "OAP-FRM-003"}, Level: spec.Must, Profile: ProfileFraming,
 			Description: "A bad len is rejected from four bytes, before and after HELLO, while the connection stays open for more.",
 			Run:         frmLenAtOnce},
-		{ID: "frm-header-at-once", Rules: []string{"OAP-FRM-004", "OAP-FRM-005", "OAP-FRM-006", "OAP-FRM-007", "OAP-FRM-008"}, Level: spec.Must, Profile: ProfileFraming,
+		{ID: "frm-header-at-once", Rules: []string{"OAP-FRM-004", "OAP-FRM-005", "OAP-FRM-006", "OAP-FRM-007", "OAP-FRM-008", "DIV-WIR-002"}, Level: spec.Must, Profile: ProfileFraming,
 			Description: "A bad header is rejected from its 38 bytes, although the frame announces more.",
 			Run:         frmHeaderAtOnce},
 		{ID: "frm-len-limit", Rules: []string{"OAP-FRM-003"}, Level: spec.Must, Profile: ProfileFraming,

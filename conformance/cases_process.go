@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -26,8 +27,8 @@ func processCases() []Case {
 		{ID: "run-port-taken", Rules: []string{"RDY-GAT-008"}, Level: spec.Must, Profile: ProfileMicronode, Own: true,
 			Description: "A node whose port is taken exits with a status other than 0 and names the gate.",
 			Run:         runPortTaken},
-		{ID: "run-bad-settings", Rules: []string{"RDY-CFG-004", "ADM-CAP-007"}, Level: spec.Must, Profile: ProfileMicronode, Own: true,
-			Description: "Caps of zero, below or without bound, and values that are none, keep a node from starting, with a message that names them.",
+		{ID: "run-bad-settings", Rules: []string{"RDY-CFG-004", "ADM-CAP-007", "ADM-CAP-010"}, Level: spec.Must, Profile: ProfileMicronode, Own: true,
+			Description: "Caps of zero, below, above those of the law or without bound, and values that are none, keep a node from starting, with a message that names them.",
 			Run:         runBadSettings},
 		{ID: "run-bad-file", Rules: []string{"RDY-CFG-002", "RDY-CFG-003"}, Level: spec.Must, Profile: ProfileMicronode, Own: true,
 			Description: "An unknown or duplicate key in the configuration file keeps a node from starting, with file and line.",
@@ -111,6 +112,8 @@ func runBadSettings(t *T) {
 			t.refusesToStart([]string{flag}, "--http", "127.0.0.1:0", "--oap", "127.0.0.1:0", "--"+flag+"="+value)
 		}
 	}
+	t.refusesToStart([]string{"max-inflight"}, "--http", "127.0.0.1:0", "--oap", "127.0.0.1:0", fmt.Sprintf("--max-inflight=%d", spec.MaxInflight+1))
+	t.refusesToStart([]string{"max-conns"}, "--http", "127.0.0.1:0", "--oap", "127.0.0.1:0", fmt.Sprintf("--max-conns=%d", spec.MaxConns+1))
 	for _, value := range []string{"0", "-1", "all"} {
 		t.refusesToStart([]string{"store"}, "--http", "127.0.0.1:0", "--oap", "127.0.0.1:0", "--store-bytes="+value)
 	}

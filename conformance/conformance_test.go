@@ -140,7 +140,7 @@ func TestConformance(t *testing.T) {
 			selected = append(selected, c)
 			results[c.ID] = make(chan Result, 1)
 			t.Parallel() // waits here until all are selected
-			show(t, law, cfg.Seed, <-results[c.ID])
+			show(t, law, cfg, <-results[c.ID])
 		})
 	}
 	var rep *Report
@@ -174,10 +174,14 @@ func TestConformance(t *testing.T) {
 }
 
 // show turns a result into that of its subtest.
-func show(t *testing.T, law spec.Law, seed uint64, r Result) {
+func show(t *testing.T, law spec.Law, cfg Config, r Result) {
 	switch {
 	case r.Verdict.Red():
-		t.Errorf("%s\nagain: go test ./conformance -run 'TestConformance/%s$' -args -seed %d", r.Explain(law), r.ID, seed)
+		target := ""
+		if cfg.Process == nil {
+			target = fmt.Sprintf(" -node.http=%s -node.oap=%s", cfg.HTTP, cfg.OAP)
+		}
+		t.Errorf("%s\nagain: go test ./conformance -run 'TestConformance/%s$' -args -seed %d%s", r.Explain(law), r.ID, cfg.Seed, target)
 	case r.Verdict == Unsupported:
 		t.Skipf("unsupported: %s", r.Detail)
 	case r.Verdict == Warn:

@@ -80,11 +80,15 @@ func (s *Suite) run(ctx context.Context, c Case) (res Result) {
 	if end.verdict == Pass && (t.controls == 0 || t.checks == 0) {
 		end = ending{HarnessError, fmt.Sprintf("the case made %d positive controls and %d checks", t.controls, t.checks)}
 	}
+	script := "" // up to the failure: what probe and clean-up add would only hide it
+	if end.verdict.Red() || end.verdict == Warn {
+		script = t.transcripts()
+	}
 	// A broken node may look like a refusing one, so the probe has the last word over everything but a failure.
 	if s.cfg.ReactionOnly {
 		// The reaction stands alone.
 	} else if alive := t.protect(t.probe); alive.verdict != Pass && !end.verdict.Red() {
-		end = ending{Fail, "liveness probe: " + alive.detail}
+		end, script = ending{Fail, "liveness probe: " + alive.detail}, t.transcripts()
 	}
 	t.cleanUp()
 	if end.verdict == Pass && c.Level == spec.May {
@@ -93,10 +97,7 @@ func (s *Suite) run(ctx context.Context, c Case) (res Result) {
 	if end.verdict == Pass {
 		end.detail = t.note
 	}
-	res.Verdict, res.Detail = end.verdict, end.detail
-	if res.Verdict.Red() || res.Verdict == Warn {
-		res.Transcript = t.transcripts()
-	}
+	res.Verdict, res.Detail, res.Transcript = end.verdict, end.detail, script
 	return res
 }
 
@@ -200,7 +201,7 @@ func (t *T) script(name string) *transcript {
 
 // transcripts shows the last connections of the case, where the failure is, the oldest first.
 func (t *T) transcripts() string {
-	const shown = 4
+	const shown = 3
 	t.mu.Lock()
 	scripts := t.scripts
 	t.mu.Unlock()

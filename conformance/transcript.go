@@ -14,9 +14,9 @@ import (
 const (
 	keptBytes   = 4 << 10 // of one entry
 	keptEntries = 300     // of one connection; the rest is counted
-	shownBytes  = 96      // of one entry, in hex
+	shownBytes  = 64      // of one entry, in hex
 	shownText   = 240     // of a decoded payload
-	shownLines  = 60      // of one connection: the first and the last of them
+	shownLines  = 40      // of one connection: the first and the last of them
 )
 
 // transcript is what went over one connection, in order. It is safe for concurrent use.
