@@ -23,7 +23,13 @@ var policy = map[string][]string{
 	"spec":         {},
 	"spec/vectors": {"spec"},
 
-	"model/refwire": {"spec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
+	"model/explore":    {"spec"},
+	"model/session":    {"spec", "model/explore"},
+	"model/cas":        {"spec", "model/explore"},
+	"model/amnesia":    {"spec", "model/explore"},
+	"model/readiness":  {"spec", "model/explore"},
+	"model/capability": {"spec", "model/explore"},
+	"model/refwire":    {"spec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 
 	"impl/wire":        {"spec", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
 	"impl/session":     {"spec", "impl/wire"}, // wire is the leaf that owns the frame type
@@ -33,11 +39,16 @@ var policy = map[string][]string{
 	"impl/config":      {"spec", "github.com/pelletier/go-toml/v2"},
 	"impl/client": {"spec", "impl/wire", "lukechampine.com/blake3", "github.com/go-json-experiment/json",
 		"golang.org/x/time", "golang.org/x/sync"},
+	"impl/capability": {"spec", "gopkg.in/macaroon.v2"},
 	"impl/server": {"spec", "impl/wire", "impl/session", "impl/gate", "impl/store",
 		"github.com/prometheus/client_golang", "golang.org/x/sync"},
 
 	"conformance": {"spec", "spec/vectors", "model/refwire", "lukechampine.com/blake3", "github.com/klauspost/compress",
 		"github.com/go-json-experiment/json", "golang.org/x/time"},
+
+	"chaos/schedule": {},
+	"chaos/linear":   {"spec", "model/explore", "model/cas", "github.com/anishathalye/porcupine"},
+	"chaos/evidence": {},
 
 	"fuzz":          {},
 	"fuzz/campaign": {},
