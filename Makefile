@@ -25,6 +25,13 @@ fuzz: ## all fuzz targets in turn for BUDGET; crashers are kept under testdata/f
 	go build -o bin/campaign ./fuzz/campaign
 	bin/campaign -budget $(BUDGET) -artefacts out/crashers
 
+tla: ## TLC over tla/, its graphs against the Go models, and the must-fail twins (Java; TLA2TOOLS_JAR or Maven Central); ONLY=Cas
+	go run ./tla/check $(if $(ONLY),-only $(ONLY))
+
+tla-update: ## the same, and write the graphs that TLC found
+	go run ./tla/check -update $(if $(ONLY),-only $(ONLY))
+	go test ./tla -run TestTable -args -update
+
 bench: ## benchmarks with their floors in the same run, readable by benchstat
 	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/server
 
@@ -43,4 +50,4 @@ ci: ## what CI runs
 clean: ## remove build output
 	rm -rf bin out
 
-.PHONY: help build test race conformance fuzz bench lint vuln ci clean
+.PHONY: help tla tla-update build test race conformance fuzz bench lint vuln ci clean

@@ -8,9 +8,10 @@ import "slices"
 func counterexample[S any, O any](g *Graph[S, O], l LeadsTo[S]) (way, cycle []int, ok bool) {
 	bad := make([]bool, len(g.States)) // reachable from a From state without meeting To
 	via := make([]int, len(g.States))  // the edge by which it was reached, -1 for the From states themselves
+	far := make([]int, len(g.States))  // how long the way to it is, the way to the From state included
 	queue := []int{}
 	for i, s := range g.States {
-		via[i] = -1
+		via[i], far[i] = -1, g.Depth[i]
 		if l.From(s) && !l.To(s) {
 			bad[i] = true
 			queue = append(queue, i)
@@ -21,89 +22,107 @@ func counterexample[S any, O any](g *Graph[S, O], l LeadsTo[S]) (way, cycle []in
 		queue = queue[1:]
 		for _, e := range g.Out[at] {
 			if to := g.Edges[e].To; !bad[to] && !l.To(g.States[to]) {
-				bad[to], via[to] = true, e
+				bad[to], via[to], far[to] = true, e, far[at]+1
 				queue = append(queue, to)
 			}
 		}
 	}
+	best := -1
 	for _, set := range components(g, bad) {
-		if !fair(g, set, l.Fair) {
-			continue
+		pardons, fair := pardon(g, set, l.Fair)
+		nearest := slices.MinFunc(set, func(a, b int) int { return far[a] - far[b] })
+		if fair && (best < 0 || far[nearest] < far[best]) {
+			best, cycle = nearest, roundTrip(g, set, nearest, pardons)
 		}
-		at := set[0]
-		for e := via[at]; e >= 0; e = via[at] {
-			way = append(way, e)
-			at = g.Edges[e].From
-		}
-		slices.Reverse(way)
-		return append(g.wayTo(at), way...), roundTrip(g, set), false
 	}
-	return nil, nil, true
+	if best < 0 {
+		return nil, nil, true
+	}
+	at := best
+	for e := via[at]; e >= 0; e = via[at] {
+		way = append(way, e)
+		at = g.Edges[e].From
+	}
+	slices.Reverse(way)
+	return append(g.wayTo(at), way...), cycle, false
 }
 
-// fair says whether a run that stays in set can be fair to every action: it is impossible in one of the states, or
-// one of its steps stays inside. Steps that change nothing do not count, as in <<A>>_vars.
-func fair[S any, O any](g *Graph[S, O], set []int, actions []string) bool {
+// visit is something to come by: a state, and then an edge that leaves it, unless that is -1.
+type visit struct{ state, edge int }
+
+// pardon says whether a run that stays in set can be fair to every action, and what it has to come by again and again
+// for that: a state in which the action is impossible, or one of its steps that stays inside. Steps that change
+// nothing do not count, as in <<A>>_vars.
+func pardon[S any, O any](g *Graph[S, O], set []int, actions []string) (visits []visit, fair bool) {
 	in := map[int]bool{}
 	for _, s := range set {
 		in[s] = true
 	}
 	for _, a := range actions {
-		pardoned := false
+		found := false
 		for _, s := range set {
 			possible := false
 			for _, e := range g.Out[s] {
-				if edge := g.Edges[e]; edge.Action == a && edge.To != s {
-					possible = true
-					pardoned = pardoned || in[edge.To]
+				edge := g.Edges[e]
+				if edge.Action != a || edge.To == s {
+					continue
+				}
+				if possible = true; in[edge.To] {
+					visits, found = append(visits, visit{s, e}), true
+					break
 				}
 			}
-			pardoned = pardoned || !possible
+			if !possible {
+				visits, found = append(visits, visit{s, -1}), true
+			}
+			if found {
+				break
+			}
 		}
-		if !pardoned {
-			return false
+		if !found {
+			return nil, false
 		}
 	}
-	return true
+	return visits, true
 }
 
-// roundTrip walks from the first state of a strongly connected set through all of its states, and back.
-func roundTrip[S any, O any](g *Graph[S, O], set []int) []int {
-	trip, at := []int{}, set[0]
-	goals := slices.Concat(set[1:], set[:1])
-	for _, goal := range goals {
-		if at == goal {
-			continue
+// roundTrip comes by every visit, starting at one state of a strongly connected set and ending there.
+func roundTrip[S any, O any](g *Graph[S, O], set []int, start int, visits []visit) []int {
+	in := map[int]bool{}
+	for _, s := range set {
+		in[s] = true
+	}
+	trip, at := []int{}, start
+	for _, v := range append(visits, visit{start, -1}) {
+		trip, at = append(trip, g.path(at, v.state, in)...), v.state
+		if v.edge >= 0 {
+			trip, at = append(trip, v.edge), g.Edges[v.edge].To
 		}
-		path := g.path(at, func(s int) bool { return s == goal }, func(s int) bool { return slices.Contains(set, s) })
-		trip, at = append(trip, path...), goal
 	}
 	return trip
 }
 
-// path is a shortest way from one state to a goal, through allowed states; nil when there is none.
-func (g *Graph[S, O]) path(from int, goal, allowed func(int) bool) []int {
+// path is a shortest way between two states of a set inside of which it exists.
+func (g *Graph[S, O]) path(from, goal int, in map[int]bool) []int {
 	via := map[int]int{from: -1}
 	for queue := []int{from}; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if at != from && goal(at) || at == from && len(via) > 1 && goal(at) {
-			way := []int{}
-			for e := via[at]; e >= 0; e = via[g.Edges[e].From] {
-				way = append(way, e)
-			}
-			slices.Reverse(way)
-			return way
+		if queue[0] == goal {
+			break
 		}
-		for _, e := range g.Out[at] {
-			if to := g.Edges[e].To; allowed(to) {
-				if _, seen := via[to]; !seen {
-					via[to] = e
-					queue = append(queue, to)
-				}
+		for _, e := range g.Out[queue[0]] {
+			to := g.Edges[e].To
+			if _, seen := via[to]; !seen && in[to] {
+				via[to] = e
+				queue = append(queue, to)
 			}
 		}
 	}
-	return nil
+	way := []int{}
+	for e := via[goal]; e >= 0; e = via[g.Edges[e].From] {
+		way = append(way, e)
+	}
+	slices.Reverse(way)
+	return way
 }
 
 // components are the strongly connected sets among the states in bad (Tarjan's algorithm, with an explicit stack).
@@ -113,21 +132,21 @@ func components[S any, O any](g *Graph[S, O], bad []bool) [][]int {
 	for i := range order {
 		order[i] = unseen
 	}
-	type visit struct{ state, next int }
+	type call struct{ state, next int }
 	var sets [][]int
 	var stack []int
 	count := 0
-	enter := func(s int) visit {
+	enter := func(s int) call {
 		order[s], low[s], open[s] = count, count, true
 		count++
 		stack = append(stack, s)
-		return visit{s, 0}
+		return call{s, 0}
 	}
 	for root := range bad {
 		if !bad[root] || order[root] != unseen {
 			continue
 		}
-		for calls := []visit{enter(root)}; len(calls) > 0; {
+		for calls := []call{enter(root)}; len(calls) > 0; {
 			v := &calls[len(calls)-1]
 			if v.next < len(g.Out[v.state]) {
 				to := g.Edges[g.Out[v.state][v.next]].To
