@@ -32,6 +32,9 @@ tla-update: ## the same, and write the graphs that TLC found
 	go run ./tla/check -update $(if $(ONLY),-only $(ONLY))
 	go test ./tla -run TestTable -args -update
 
+evidence: ## run the checks that leave figures and write out/evidence/evidence.html (and .json); anything missing or empty is red
+	go run ./cmd/evidence -fuzz $(BUDGET) $(if $(FULL),-full)
+
 bench: ## benchmarks with their floors in the same run, readable by benchstat
 	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/server
 
@@ -50,4 +53,4 @@ ci: ## what CI runs
 clean: ## remove build output
 	rm -rf bin out
 
-.PHONY: help tla tla-update build test race conformance fuzz bench lint vuln ci clean
+.PHONY: help evidence tla tla-update build test race conformance fuzz bench lint vuln ci clean

@@ -46,12 +46,17 @@ var policy = map[string][]string{
 	"conformance": {"spec", "spec/vectors", "model/refwire", "lukechampine.com/blake3", "github.com/klauspost/compress",
 		"github.com/go-json-experiment/json", "golang.org/x/time"},
 
+	"tla": {"model/explore", "model/session", "model/cas", "model/amnesia", "model/readiness", "model/capability",
+		"github.com/klauspost/compress"},
+	"tla/check": {"tla"},
+
 	"chaos/schedule": {},
 	"chaos/linear":   {"spec", "model/explore", "model/cas", "github.com/anishathalye/porcupine"},
 	"chaos/evidence": {},
 
 	"fuzz":          {},
 	"fuzz/campaign": {},
+	"cmd/evidence":  {"chaos/evidence"},
 	"cmd/micronode": {"spec", "impl/config", "impl/client", "impl/server", "impl/wire",
 		"github.com/alecthomas/kong", "github.com/go-json-experiment/json", "golang.org/x/sys"},
 }

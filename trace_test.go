@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rustyonions/micronode/chaos/evidence"
 	"github.com/rustyonions/micronode/conformance"
 	"github.com/rustyonions/micronode/spec"
 	"github.com/rustyonions/micronode/spec/vectors"
@@ -151,4 +152,10 @@ func TestRuleTrace(t *testing.T) {
 	if counts["covered by a conformance case"] == 0 {
 		t.Error(fmt.Sprint("no rule is covered by a conformance case: the trace found nothing in ", len(conformance.Cases()), " cases"))
 	}
+	figures := map[string]int64{}
+	for state, n := range counts {
+		state, _, _ = strings.Cut(state, ":")
+		figures[state] += int64(n)
+	}
+	evidence.Add(t, evidence.Entry{Check: "rules/states", Figures: figures})
 }

@@ -42,8 +42,10 @@ func Add(t testing.TB, e Entry) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	name := strings.ReplaceAll(e.Check, "/", ".") + ".json"
-	if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, File(e.Check)), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// File is the name of the file that holds the entry of a check.
+func File(check string) string { return strings.ReplaceAll(check, "/", ".") + ".json" }
