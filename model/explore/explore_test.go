@@ -163,30 +163,35 @@ func TestTours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(tours []Tour, wanted func(Edge[act]) bool) map[int]bool {
+	check := func(tours []Tour, allowed func(int) bool) map[int]bool {
 		taken := map[int]bool{}
 		for _, tour := range tours {
 			at := 0
 			for _, e := range tour {
-				if g.Edges[e].From != at || !wanted(g.Edges[e]) {
-					t.Fatalf("the tour %v is no walk along wanted edges", tour)
+				if g.Edges[e].From != at || !allowed(e) {
+					t.Fatalf("the tour %v is no walk along allowed edges", tour)
 				}
 				taken[e], at = true, g.Edges[e].To
 			}
 		}
 		return taken
 	}
-	all := func(Edge[act]) bool { return true }
-	for limit := 1; limit < 12; limit++ {
-		tours, missed := g.Tours(limit, all)
+	all := func(int) bool { return true }
+	for limit := range 12 {
+		tours, missed := g.Tours(limit, all, all)
 		if taken := check(tours, all); len(taken) != len(g.Edges) || len(missed) != 0 {
 			t.Errorf("limit %d: %d of %d edges, missed %v", limit, len(taken), len(g.Edges), missed)
 		}
 	}
-	whole := func(e Edge[act]) bool { return e.Action != "Up" || e.From != 1 }
-	tours, missed := g.Tours(10, whole)
-	if taken := check(tours, whole); len(taken) != 2 || len(missed) != 3 {
+	part := func(e int) bool { return g.Edges[e].Action != "Up" || g.Edges[e].From != 1 }
+	tours, missed := g.Tours(10, part, all)
+	if taken := check(tours, part); len(taken) != 2 || len(missed) != 4 {
 		t.Errorf("behind an edge that may not be taken: %d taken, missed %v", len(taken), missed)
+	}
+	refusal := func(e int) bool { return g.Edges[e].Action == "Up_full" }
+	tours, missed = g.Tours(10, all, refusal)
+	if taken := check(tours, all); len(tours) != 1 || len(tours[0]) != 3 || len(taken) != 3 || len(missed) != 0 {
+		t.Errorf("one wanted edge: tours %v, missed %v", tours, missed)
 	}
 }
 

@@ -3,83 +3,99 @@ package explore
 // Tour is a walk from the first state: the edges to take, in order.
 type Tour []int
 
-// Tours returns walks that together take every edge that wanted permits and that can be reached through such edges.
-// No walk is longer than limit, unless a single edge lies farther away. missed are the wanted edges that no walk
-// of wanted edges gets to.
-func (g *Graph[S, O]) Tours(limit int, wanted func(Edge[O]) bool) (tours []Tour, missed []int) {
-	ok, left := make([]bool, len(g.Edges)), make([]int, len(g.States))
-	taken := make([]bool, len(g.Edges))
-	todo := 0
+// Tours returns walks along allowed edges that together take every wanted edge that can be reached along them. A walk ends
+// when it would become longer than limit, but always takes at least one wanted edge. missed are the wanted edges that
+// no walk gets to.
+func (g *Graph[S, O]) Tours(limit int, allowed, wanted func(e int) bool) (tours []Tour, missed []int) {
+	p := planner[S, O]{g: g, allowed: make([]bool, len(g.Edges)), todo: make([]bool, len(g.Edges)),
+		left: make([]int, len(g.States)), seen: make([]int, len(g.States)), via: make([]int, len(g.States))}
 	for i, e := range g.Edges {
-		if ok[i] = wanted(e); ok[i] {
-			left[e.From]++
-			todo++
+		p.allowed[i] = allowed(i)
+		if p.todo[i] = p.allowed[i] && wanted(i); p.todo[i] {
+			p.left[e.From]++
 		}
 	}
 	var tour Tour
 	at := 0
-	take := func(e int) {
-		if !taken[e] {
-			taken[e] = true
-			left[g.Edges[e].From]--
-			todo--
-		}
-		tour, at = append(tour, e), g.Edges[e].To
-	}
-	for todo > 0 {
-		way := g.nearest(at, ok, left)
-		if len(tour) > 0 && (way == nil || len(tour)+len(way) >= limit) {
+	for {
+		way, found := p.nearest(at)
+		if len(tour) > 0 && (!found || len(tour)+len(way) > limit) {
 			tours = append(tours, tour)
 			tour, at = nil, 0
 			continue
 		}
-		if way == nil {
+		if !found {
 			break
 		}
 		for _, e := range way {
-			take(e)
+			p.take(e)
+			at = g.Edges[e].To
 		}
-		for _, e := range g.Out[at] {
-			if ok[e] && !taken[e] {
-				take(e)
-				break
-			}
-		}
-	}
-	if len(tour) > 0 {
-		tours = append(tours, tour)
+		tour = append(tour, way...)
 	}
 	for i := range g.Edges {
-		if ok[i] && !taken[i] {
+		if p.todo[i] || !p.allowed[i] && wanted(i) {
 			missed = append(missed, i)
 		}
 	}
 	return tours, missed
 }
 
-// nearest is a shortest way through permitted edges to a state with an edge left to take: empty when at is one, nil
-// when there is none.
-func (g *Graph[S, O]) nearest(at int, ok []bool, left []int) []int {
-	if left[at] > 0 {
-		return []int{}
+// planner is the state of one call of Tours.
+type planner[S, O any] struct {
+	g             *Graph[S, O]
+	allowed, todo []bool
+	left          []int // wanted edges that leave a state and were not taken yet
+	seen, via     []int // of the search that numbered itself so
+	search        int
+}
+
+func (p *planner[S, O]) take(e int) {
+	if p.todo[e] {
+		p.todo[e] = false
+		p.left[p.g.Edges[e].From]--
 	}
-	via := map[int]int{at: -1}
-	for queue := []int{at}; len(queue) > 0; queue = queue[1:] {
-		for _, e := range g.Out[queue[0]] {
-			to := g.Edges[e].To
-			if _, seen := via[to]; seen || !ok[e] {
-				continue
+}
+
+// nearest is a shortest way along allowed edges to a wanted edge that was not taken yet, that edge included. Among
+// those that leave one state, an edge that stays there comes first.
+func (p *planner[S, O]) nearest(from int) (way []int, found bool) {
+	p.search++
+	p.seen[from], p.via[from] = p.search, -1
+	for queue := []int{from}; len(queue) > 0; queue = queue[1:] {
+		at := queue[0]
+		if p.left[at] > 0 {
+			return append(p.wayTo(at), p.pick(at)), true
+		}
+		for _, e := range p.g.Out[at] {
+			if to := p.g.Edges[e].To; p.allowed[e] && p.seen[to] != p.search {
+				p.seen[to], p.via[to] = p.search, e
+				queue = append(queue, to)
 			}
-			via[to] = e
-			if left[to] > 0 {
-				way := []int{}
-				for e := via[to]; e >= 0; e = via[g.Edges[e].From] {
-					way = append([]int{e}, way...)
-				}
-				return way
-			}
-			queue = append(queue, to)
 		}
 	}
-	return nil
+	return nil, false
+}
+
+func (p *planner[S, O]) pick(at int) int {
+	best := -1
+	for _, e := range p.g.Out[at] {
+		if p.todo[e] && (best < 0 || p.g.Edges[e].To == at && p.g.Edges[best].To != at) {
+			best = e
+		}
+	}
+	return best
+}
+
+func (p *planner[S, O]) wayTo(state int) []int {
+	n := 0
+	for e := p.via[state]; e >= 0; e = p.via[p.g.Edges[e].From] {
+		n++
+	}
+	way := make([]int, n)
+	for e := p.via[state]; e >= 0; e = p.via[p.g.Edges[e].From] {
+		n--
+		way[n] = e
+	}
+	return way
 }
