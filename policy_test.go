@@ -54,6 +54,9 @@ var policy = map[string][]string{
 	"chaos/linear":   {"spec", "model/explore", "model/cas", "github.com/anishathalye/porcupine"},
 	"chaos/evidence": {},
 
+	"conformance/tour": {"spec", "conformance", "model/explore", "model/refwire", "model/session", "model/cas", "model/readiness",
+		"model/amnesia", "model/capability", "golang.org/x/sync", "lukechampine.com/blake3"},
+
 	"fuzz":          {},
 	"fuzz/campaign": {},
 	"cmd/evidence":  {"chaos/evidence"},

@@ -44,7 +44,7 @@ func counterexample[S any, O any](g *Graph[S, O], l LeadsTo[S]) (way, cycle []in
 		at = g.Edges[e].From
 	}
 	slices.Reverse(way)
-	return append(g.wayTo(at), way...), cycle, false
+	return append(g.WayTo(at), way...), cycle, false
 }
 
 // visit is something to come by: a state, and then an edge that leaves it, unless that is -1.

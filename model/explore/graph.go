@@ -52,7 +52,7 @@ func Explore[S any, O interface {
 		s := g.States[from]
 		for _, inv := range m.Always {
 			if !inv.Holds(s) {
-				return nil, g.violation(inv.Name, inv.Rules, g.wayTo(from))
+				return nil, g.violation(inv.Name, inv.Rules, g.WayTo(from))
 			}
 		}
 		for _, op := range m.Ops {
@@ -66,7 +66,7 @@ func Explore[S any, O interface {
 				g.Out[from] = append(g.Out[from], e)
 				for _, p := range m.Steps {
 					if !p.Holds(s, o) {
-						return nil, g.violation(p.Name, p.Rules, append(g.wayTo(from), e))
+						return nil, g.violation(p.Name, p.Rules, append(g.WayTo(from), e))
 					}
 				}
 			}
@@ -83,8 +83,8 @@ func Explore[S any, O interface {
 	return g, nil
 }
 
-// wayTo is a shortest way from the first state: the edges to take.
-func (g *Graph[S, O]) wayTo(state int) []int {
+// WayTo is a shortest way from the first state: the edges to take.
+func (g *Graph[S, O]) WayTo(state int) []int {
 	way := []int{}
 	for e := g.parent[state]; e >= 0; e = g.parent[g.Edges[e].From] {
 		way = append(way, e)
