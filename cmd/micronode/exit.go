@@ -38,8 +38,8 @@ var exitTable = []struct {
 	{exitReject, "frame: a frame was rejected"},
 	{exitMore, "frame decode: the input ends inside a frame"},
 	{exitPartly, "partly done: some files or objects failed, the others are done"},
-	{exitSIGINT, "ended by SIGINT; for run: by a second one, without drain"},
-	{exitSIGTERM, "ended by SIGTERM; for run: by a second one, without drain"},
+	{exitSIGINT, "ended by SIGINT; for run: by a third one, without an orderly end"},
+	{exitSIGTERM, "ended by SIGTERM; for run: by a third one, without an orderly end"},
 }
 
 // exitHelp renders exitTable for --help.

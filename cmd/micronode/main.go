@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -22,6 +23,8 @@ type app struct {
 	stdout, stderr *os.File
 	env            []string
 	ctx            context.Context // ends with the first signal; its cause is a signalError
+	hurry          context.Context // ends with the second one, in a command that waits for it
+	patient        atomic.Bool     // the command in progress waits for hurry
 	signals        chan os.Signal
 	parser         *kong.Kong
 }
@@ -58,11 +61,13 @@ func (a *app) run(args []string) int {
 	return a.report(err)
 }
 
-// watchSignals makes the first SIGINT or SIGTERM end ctx and the second one end the process (RDY-DRN-006).
+// watchSignals makes the first SIGINT or SIGTERM end ctx. The second one ends hurry where the command is a node that
+// drains, which then cuts what is in flight (RDY-DRN-006). Any other command, or a third signal, ends at once.
 func (a *app) watchSignals() (stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	a.ctx = ctx
-	a.signals = make(chan os.Signal, 2)
+	hurry, cut := context.WithCancel(context.Background())
+	a.ctx, a.hurry = ctx, hurry
+	a.signals = make(chan os.Signal, 3)
 	signal.Notify(a.signals, syscall.SIGINT, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
@@ -70,10 +75,14 @@ func (a *app) watchSignals() (stop func()) {
 			select {
 			case s := <-a.signals:
 				e := signalError{s.(syscall.Signal)}
-				if ctx.Err() != nil {
+				switch {
+				case ctx.Err() == nil:
+					cancel(e)
+				case a.patient.Load() && hurry.Err() == nil:
+					cut()
+				default:
 					os.Exit(e.code())
 				}
-				cancel(e)
 			case <-done:
 				return
 			}
@@ -83,6 +92,7 @@ func (a *app) watchSignals() (stop func()) {
 		signal.Stop(a.signals)
 		close(done)
 		cancel(nil)
+		cut()
 	}
 }
 

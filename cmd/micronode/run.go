@@ -67,8 +67,9 @@ func (r *runCmd) Run(a *app) error {
 	if err := r.announce(a.stdout, node, &cfg); err != nil {
 		log.Error("stdout: "+err.Error(), "event", "announce")
 	}
+	a.patient.Store(true)
 	<-a.ctx.Done()
-	ctx, cancel := context.WithTimeout(context.Background(), spec.DrainTimeout+time.Second)
+	ctx, cancel := context.WithTimeout(a.hurry, spec.DrainTimeout+time.Second)
 	defer cancel()
 	if err := node.Shutdown(ctx); err != nil { // the node is gone all the same: RDY-DRN-005
 		log.Warn(err.Error(), "event", "cut")

@@ -166,10 +166,13 @@ func (n *Node) stopAll(ctx context.Context) error {
 	n.mu.Unlock()
 
 	// Not ready is visible before the door closes (RDY-DRN-002): the listeners outlive the flip by a moment in
-	// which a prober on a new connection still gets its 503.
+	// which a prober on a new connection still gets its 503, also where nobody waits for work in flight any more.
+	notice := time.After(drainNotice)
 	select {
 	case <-ctx.Done():
-	case <-time.After(drainNotice):
+		n.eachConn(func(o *oapConn) { o.cut(by) })
+		<-notice
+	case <-notice:
 	}
 	n.quiet(ctx)
 	n.oapL.Close()
