@@ -32,8 +32,17 @@ tla-update: ## the same, and write the graphs that TLC found
 	go run ./tla/check -update $(if $(ONLY),-only $(ONLY))
 	go test ./tla -run TestTable -args -update
 
+tours: ## every reachable step of the models on real nodes, with the limits of 5 and 60 seconds
+	go test -count=1 -timeout 30m -v -run Tour ./conformance/tour -args -all
+
+schedules: ## all interleavings of the scenarios
+	go test -count=1 -timeout 30m -v ./chaos/schedule -args -full
+
+lin: ## HISTORIES random concurrent histories of the store, a twentieth as many of a node; SEED=0 is a new one
+	go test -count=1 -timeout 30m ./chaos/linear -run 'Histories$$' -v -args -histories=$(or $(HISTORIES),20000) -seed=$(or $(SEED),0) -out=$(CURDIR)/out/linear
+
 evidence: ## run the checks that leave figures and write out/evidence/evidence.html (and .json); anything missing or empty is red
-	go run ./cmd/evidence -fuzz $(BUDGET) $(if $(FULL),-full)
+	go run ./cmd/evidence -fuzz $(BUDGET) $(if $(FULL),-full -tours)
 
 bench: ## benchmarks with their floors in the same run, readable by benchstat
 	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/server
@@ -53,4 +62,4 @@ ci: ## what CI runs
 clean: ## remove build output
 	rm -rf bin out
 
-.PHONY: help evidence tla tla-update build test race conformance fuzz bench lint vuln ci clean
+.PHONY: help tours schedules lin evidence tla tla-update build test race conformance fuzz bench lint vuln ci clean

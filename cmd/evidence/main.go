@@ -1,7 +1,7 @@
 // Command evidence runs the checks that the project leans on and writes what they found to one ledger: JSON for machines and
 // one self-contained page for people.
 //
-//	evidence [-out out/evidence] [-fuzz 1m] [-histories 10000] [-full] [-only graph,tour] [-page-only]
+//	evidence [-out out/evidence] [-fuzz 1m] [-histories 10000] [-full] [-tours] [-only graph,tour] [-page-only]
 //
 // What counts is promised in this program (promises.go), not found on the way: a check that did not run, a figure that is
 // missing or zero, and a check that failed are red, and one red entry is exit status 1. Exit status 2 is bad usage.
@@ -32,6 +32,7 @@ type options struct {
 	fuzz      time.Duration
 	histories int
 	full      bool
+	tours     bool
 	only      string
 	pageOnly  bool
 }
@@ -44,6 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.DurationVar(&o.fuzz, "fuzz", time.Minute, "budget for fuzzing, all targets together")
 	flags.IntVar(&o.histories, "histories", 10_000, "concurrent histories to check")
 	flags.BoolVar(&o.full, "full", false, "explore all schedules, not only those with few preemptions")
+	flags.BoolVar(&o.tours, "tours", false, "have the tours wait for the limits of 5 and 60 seconds as well")
 	flags.StringVar(&o.only, "only", "", "kinds to run, comma-separated; the others are red")
 	flags.BoolVar(&o.pageOnly, "page-only", false, "run nothing, write the page from the entries that are there")
 	if err := flags.Parse(args); err != nil {

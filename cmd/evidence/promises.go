@@ -28,10 +28,14 @@ func promises() []promise {
 		}
 	}
 	add("rules", []string{"covered by a conformance case"}, "states")
-	configs := []string{"Session", "Cas", "Cas-persistent", "Amnesia", "Readiness", "Capability"}
+	configs := []string{"Amnesia", "Amnesia-keys", "Capability", "Capability-streams", "Cas", "Cas-persistent", "Cas-rot",
+		"Readiness", "Readiness-admission", "Session", "Session-credit"}
 	add("graph", []string{"states", "edges", "depth", "actions", "properties"}, configs...)
 	add("tlc", []string{"states", "depth", "edges"}, configs...)
 	add("tlc", []string{"states", "depth"}, "ReadyWrites")
 	add("twins", []string{"run", "caught"}, "Session", "Cas", "Amnesia", "Readiness", "Capability", "ReadyWrites")
+	add("lockstep", []string{"steps", "actions"}, "session", "store", "amnesia", "gate", "capability")
+	add("tour", []string{"edges", "reachable", "walked"}, "Session", "Session-credit", "Cas", "Readiness-admission", "Amnesia")
+	add("history", []string{"histories", "operations", "width"}, "store", "node")
 	return all
 }

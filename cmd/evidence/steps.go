@@ -28,6 +28,10 @@ func steps(o options) []step {
 		return step{kind: kind, args: append([]string{"go", "test", "-count=1", "-timeout", "60m", "-run", run}, more...)}
 	}
 	schedule := test("schedule", ".", "./chaos/schedule")
+	tour := test("tour", "Tour", "./conformance/tour")
+	if o.tours {
+		tour.args = append(tour.args, "-args", "-all")
+	}
 	if o.full {
 		schedule.args = append(schedule.args, "-args", "-full")
 	}
@@ -36,10 +40,10 @@ func steps(o options) []step {
 		test("graph", "TestGraphs", "./tla"),
 		{kind: "tlc", args: []string{"go", "run", "./tla/check", "-json"}, read: readTLC},
 		test("lockstep", "[Ll]ock[Ss]tep", "./impl/..."),
-		test("tour", "Tour", "./conformance"),
+		tour,
 		schedule,
 		test("history", ".", "./chaos/linear", "-args", fmt.Sprintf("-histories=%d", o.histories)),
-		{kind: "fuzz", args: []string{"go", "run", "./fuzz/campaign", "-json", "-budget", o.fuzz.String()}, read: readFuzz},
+		{kind: "fuzz", args: []string{"go", "run", "./fuzz/campaign", "-json", "-budget", o.fuzz.String(), "-artefacts", "out/crashers"}, read: readFuzz},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -450,10 +451,11 @@ func TestLockStep(t *testing.T) {
 		})
 		x.do(t, cas.Op{Kind: cas.Stop})
 	})
-	figures := map[string]int64{}
+	figures, counts := map[string]int64{"actions": int64(len(seen))}, []string{}
 	for _, a := range slices.Sorted(maps.Keys(seen)) {
 		t.Logf("%7d %s", seen[a], a)
-		figures[a] = int64(seen[a])
+		figures["steps"] += int64(seen[a])
+		counts = append(counts, fmt.Sprintf("%s %d", a, seen[a]))
 	}
 	for _, a := range actions {
 		if seen[a] == 0 {
@@ -461,7 +463,8 @@ func TestLockStep(t *testing.T) {
 		}
 	}
 	t.Logf("not driven: %q", undriven)
-	evidence.Add(t, evidence.Entry{Check: "lockstep/Cas", Figures: figures, Lists: map[string][]string{"not driven": undriven}})
+	evidence.Add(t, evidence.Entry{Check: "lockstep/store", Figures: figures,
+		Lists: map[string][]string{"actions": counts, "not driven": undriven}})
 }
 
 // TestLockStepAtTheLimit puts the largest object, and one more byte, into a store that has room for it (CAS-CAP-001).
