@@ -20,6 +20,11 @@ func whole(t *testing.T) (out, entries string) {
 	if err := os.Mkdir(entries, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	for _, kind := range []string{"schedule/x", "fuzz/y"} { // kinds without a promise of their own must not be empty
+		if err := save(entries, evidence.Entry{Check: kind, Figures: map[string]int64{"executions": 7}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, p := range promises() {
 		e := evidence.Entry{Check: p.check, Figures: map[string]int64{}}
 		for _, f := range p.figures {
@@ -53,7 +58,7 @@ func pageOnly(t *testing.T, out string) (status int, l ledger, page string) {
 func TestWholeLedger(t *testing.T) {
 	out, _ := whole(t)
 	status, l, page := pageOnly(t, out)
-	if status != 0 || l.Red != 0 || l.Entries != len(promises()) {
+	if status != 0 || l.Red != 0 || l.Entries != len(promises())+2 {
 		t.Errorf("status %d, %d of %d red", status, l.Red, l.Entries)
 	}
 	if !strings.Contains(page, "none red") || !strings.Contains(page, "1,234") {
@@ -69,8 +74,9 @@ func TestWholeLedger(t *testing.T) {
 func TestRed(t *testing.T) {
 	victim := promises()[0]
 	for name, spoil := range map[string]func(entries string) error{
-		"missing": func(dir string) error { return os.Remove(filepath.Join(dir, evidence.File(victim.check))) },
-		"empty":   func(dir string) error { return save(dir, evidence.Entry{Check: victim.check}) },
+		"a whole kind": func(dir string) error { return os.Remove(filepath.Join(dir, evidence.File("fuzz/y"))) },
+		"missing":      func(dir string) error { return os.Remove(filepath.Join(dir, evidence.File(victim.check))) },
+		"empty":        func(dir string) error { return save(dir, evidence.Entry{Check: victim.check}) },
 		"zero": func(dir string) error {
 			return save(dir, evidence.Entry{Check: victim.check, Figures: map[string]int64{victim.figures[0]: 0, "other": 5}})
 		},

@@ -65,6 +65,11 @@ func collect(dir string) (*ledger, error) {
 	for _, check := range slices.Sorted(maps.Keys(have)) {
 		l.add(judge(have[check], nil))
 	}
+	for _, k := range kinds {
+		if len(l.Kinds[k.name]) == 0 {
+			l.add(row{evidence.Entry{Check: k.name + "/nothing"}, "no check of this kind left an entry"})
+		}
+	}
 	return l, nil
 }
 
@@ -185,9 +190,6 @@ func number(n int64) string {
 func (l *ledger) print(w io.Writer) {
 	for _, s := range l.sections() {
 		fmt.Fprintf(w, "\n%s\n", s.Title)
-		if len(s.Rows) == 0 {
-			fmt.Fprintln(w, "  nothing")
-		}
 		for _, r := range s.Rows {
 			var parts []string
 			for _, f := range figures(r.Entry) {
