@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -97,13 +96,12 @@ type outcome struct {
 const anyTemporal = "a temporal property"
 
 var (
-	statesLine    = regexp.MustCompile(`(?m)^\d+ states generated, (\d+) distinct states found, 0 states left`)
-	depthLine     = regexp.MustCompile(`The depth of the complete state graph search is (\d+)`)
-	partialLine   = regexp.MustCompile(`(\d+) distinct states found`)
-	invariantLine = regexp.MustCompile(`Error: (?:Invariant|Action property) (\w+) is violated`)
-	initialLine   = regexp.MustCompile(`Error: Invariant (\w+) is violated by the initial state`)
-	temporalLine  = regexp.MustCompile(`Error: Temporal properties were violated`)
-	cleanLine     = regexp.MustCompile(`Model checking completed. No error has been found`)
+	statesLine   = regexp.MustCompile(`(?m)^\d+ states generated, (\d+) distinct states found, 0 states left`)
+	depthLine    = regexp.MustCompile(`The depth of the complete state graph search is (\d+)`)
+	partialLine  = regexp.MustCompile(`(\d+) distinct states found`)
+	propertyLine = regexp.MustCompile(`Error: (?:Invariant|Action property) (\w+) is violated`)
+	temporalLine = regexp.MustCompile(`Error: Temporal properties were violated`)
+	cleanLine    = regexp.MustCompile(`Model checking completed. No error has been found`)
 )
 
 // run runs TLC on a module under a configuration.
@@ -128,9 +126,23 @@ func (r *runner) run(ctx context.Context, module, cfg string, args []string) out
 	cmd.Stdout, cmd.Stderr = &text, &text
 	began := time.Now()
 	err = cmd.Run()
-	out := outcome{millis: time.Since(began).Milliseconds(), text: text.String()}
+	out := read(text.String())
+	out.millis = time.Since(began).Milliseconds()
+	switch {
+	case ctx.Err() != nil:
+		out.problem = "TLC did not end within " + r.timeout.String()
+	case err != nil && out.violated == "" && out.problem == "":
+		out.problem = fmt.Sprintf("%v, and TLC says\n%s", err, out.text)
+	}
+	return out
+}
+
+// read takes apart what TLC printed. Where it neither finds a violation nor says that it is through without one, that is
+// the problem: no output is taken for a success.
+func read(text string) outcome {
+	out := outcome{text: text}
 	number := func(re *regexp.Regexp) (n int) {
-		if m := re.FindAllStringSubmatch(out.text, -1); len(m) > 0 {
+		if m := re.FindAllStringSubmatch(text, -1); len(m) > 0 {
 			n, _ = strconv.Atoi(m[len(m)-1][1])
 		}
 		return n
@@ -139,18 +151,14 @@ func (r *runner) run(ctx context.Context, module, cfg string, args []string) out
 	if out.states == 0 {
 		out.states = number(partialLine)
 	}
-	m := invariantLine.FindStringSubmatch(out.text)
+	m := propertyLine.FindStringSubmatch(text)
 	switch {
-	case ctx.Err() != nil:
-		out.problem = "TLC did not end within " + r.timeout.String()
 	case m != nil:
 		out.violated = m[1]
-	case initialLine.MatchString(out.text):
-		out.violated = initialLine.FindStringSubmatch(out.text)[1]
-	case temporalLine.MatchString(out.text):
+	case temporalLine.MatchString(text):
 		out.violated = anyTemporal
-	case errors.As(err, new(*exec.ExitError)) || !cleanLine.MatchString(out.text):
-		out.problem = "TLC says\n" + out.text
+	case !cleanLine.MatchString(text):
+		out.problem = "TLC says\n" + text
 	case out.states < 2 || out.depth < 2:
 		out.problem = fmt.Sprintf("TLC found %d states at depth %d: there is nothing in this specification", out.states, out.depth)
 	}
