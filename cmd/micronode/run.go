@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"time"
 
@@ -59,7 +57,7 @@ func (r *runCmd) Run(a *app) error {
 		Log:     log,
 	})
 	if err != nil {
-		return fmt.Errorf("the node did not start: %s%w", gateOf(err), err)
+		return fmt.Errorf("the node did not start: %w", err)
 	}
 	for _, note := range node.Notes() {
 		log.Warn(note, "event", "not_guaranteed")
@@ -77,14 +75,6 @@ func (r *runCmd) Run(a *app) error {
 	return nil
 }
 
-// gateOf names the gate that an error of Start kept down, where the error alone does not (RDY-GAT).
-func gateOf(err error) string {
-	var bind *net.OpError
-	if errors.As(err, &bind) {
-		return "gate listeners_bound: "
-	}
-	return ""
-}
 
 // listening is the one line of run --json. Members may be added behind these, never renamed.
 type listening struct {

@@ -179,6 +179,7 @@ func TestRunRefusals(t *testing.T) {
 		{"oap taken", []string{"--oap", taken, "--http", "127.0.0.1:0"}, "", exitReach, []string{"oap", "address already in use", "listeners_bound", taken}},
 		{"not loopback", []string{"--http", "0.0.0.0:0"}, "", exitUsage, []string{"--http", "loopback", "RDY-CFG-006"}},
 		{"bad flag value", []string{"--rate", "0"}, "", exitUsage, []string{"--rate", "ADM-CAP-007", "config_loaded"}},
+		{"store too large", append(free, "--store-bytes", "1TiB"), "", exitFailed, []string{"store_open", "256 GiB"}},
 		{"unknown flag", []string{"--speed", "9"}, "", exitUsage, []string{"--speed", "--help"}},
 		{"argument too many", append(free, "extra"), "", exitUsage, []string{"extra"}},
 		{"file", append(free, "--config", file), "", exitUsage, []string{file + ":2", "Rate", "did you mean rate?"}},

@@ -41,7 +41,7 @@ type Node struct {
 }
 
 // Start validates cfg, opens the store, binds both listeners and serves. It returns once both are bound and the
-// node is ready. The error names what to change.
+// node is ready. The error names what to change, and the gate that could not be brought up (RDY-GAT-008).
 func Start(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func Start(cfg Config) (*Node, error) {
 	n.gate.Up("config_loaded")
 	n.gate.Up("keys_loaded") // no keys yet: capabilities and TLS bring them
 	if n.store, err = store.Open(store.Config{Capacity: cfg.StoreBytes}); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("gate store_open: %w", err)
 	}
 	n.gate.Up("store_open")
 	n.gate.Up("bus_attached") // every service is in this process
@@ -70,11 +70,11 @@ func Start(cfg Config) (*Node, error) {
 
 func (n *Node) listen() (err error) {
 	if n.httpL, err = net.Listen("tcp", n.cfg.HTTP); err != nil {
-		return fmt.Errorf("bind http: %w", err)
+		return fmt.Errorf("gate listeners_bound: bind http: %w", err)
 	}
 	if n.oapL, err = net.Listen("tcp", n.cfg.OAP); err != nil {
 		n.httpL.Close()
-		return fmt.Errorf("bind oap: %w", err)
+		return fmt.Errorf("gate listeners_bound: bind oap: %w", err)
 	}
 	return nil
 }
