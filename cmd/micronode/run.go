@@ -75,7 +75,6 @@ func (r *runCmd) Run(a *app) error {
 	return nil
 }
 
-
 // listening is the one line of run --json. Members may be added behind these, never renamed.
 type listening struct {
 	Event   string `json:"event"`
