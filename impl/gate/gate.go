@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -23,8 +24,8 @@ const (
 // gates lists the gates of a node without Tor in the order in which they come up (RDY-GAT-001).
 var gates = [...]string{"config_loaded", "keys_loaded", "store_open", "bus_attached", "listeners_bound"}
 
-// Config are the caps. Every field must be set, and none above what the law allows; New refuses anything else
-// (ADM-CAP-007, ADM-CAP-010).
+// Config are the caps. Every field must be set, and none above what the law allows; New and Reconfigure refuse anything
+// else (ADM-CAP-007, ADM-CAP-010).
 type Config struct {
 	MaxConns    int // connections held at once, all listeners together; at most spec.MaxConns (ADM-CAP-001)
 	MaxInflight int // requests in flight at once; at most spec.MaxInflight (ADM-CAP-002)
@@ -38,9 +39,8 @@ func DefaultConfig() Config {
 
 // Gate is the admission state of one node. All methods are safe for concurrent use.
 type Gate struct {
-	cfg Config
-
 	mu       sync.Mutex
+	cfg      Config
 	up       map[string]bool
 	state    State
 	conns    int
@@ -54,21 +54,49 @@ type Gate struct {
 // token is what one request costs: nanoseconds per second, because Rate is per second and time comes in nanoseconds.
 const token = int64(time.Second)
 
-// errCaps is what New has against a Config.
+// errCaps is what New and Reconfigure have against a Config.
 var errCaps = fmt.Errorf("gate: caps must be positive, connections at most %d, requests in flight at most %d, "+
 	"and the rate at most one request a nanosecond", spec.MaxConns, spec.MaxInflight)
 
 // New makes a gate in state Starting, with every readiness gate down and a full bucket.
 func New(cfg Config) (*Gate, error) {
-	if cfg.MaxConns <= 0 || cfg.MaxInflight <= 0 || cfg.Rate <= 0 ||
-		cfg.MaxConns > spec.MaxConns || cfg.MaxInflight > spec.MaxInflight || int64(cfg.Rate) > int64(time.Second) {
+	if !cfg.valid() {
 		return nil, errCaps
 	}
 	return &Gate{cfg: cfg, up: map[string]bool{}, state: Starting, level: int64(cfg.Rate) * token}, nil
 }
 
-// Config returns the caps the gate was made with.
-func (g *Gate) Config() Config { return g.cfg }
+func (c Config) valid() bool {
+	return 0 < c.MaxConns && c.MaxConns <= spec.MaxConns &&
+		0 < c.MaxInflight && c.MaxInflight <= spec.MaxInflight &&
+		0 < c.Rate && int64(c.Rate) <= int64(time.Second)
+}
+
+// Config returns the caps in force.
+func (g *Gate) Config() Config {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.cfg
+}
+
+// Reconfigure puts other caps in force, all of them at one moment: each decision is made by the old ones or by the new
+// ones (RDY-CFG-008). Caps that New would refuse are refused and change nothing (RDY-CFG-009).
+//
+// Connections and requests that are in stay in; while there are more than a lower cap allows, no further one is
+// admitted. The bucket stays as full as it is, in parts of a second's worth: a full one is full at the new rate, an empty one
+// is empty, and to change the rate to and fro brings no token. As it also fills up by parts of a second, whatever the
+// rate, it makes no difference when that was last looked at, and no time is needed here.
+func (g *Gate) Reconfigure(cfg Config) error {
+	if !cfg.valid() {
+		return errCaps
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	hi, lo := bits.Mul64(uint64(g.level), uint64(cfg.Rate))
+	level, _ := bits.Div64(hi, lo, uint64(g.cfg.Rate)) // fits: level is at most the old Rate * token
+	g.level, g.cfg = int64(level), cfg
+	return nil
+}
 
 // Decision is the answer to a request to get in.
 type Decision struct {

@@ -68,11 +68,14 @@ func (s *Store) move(sh *shard, t tail) {
 	if last < 0 || o.chunks[last].at != t.at {
 		return // deleted and put again
 	}
+	s.at("compact.move")
 	to, ok := s.arena.better(t.n)
 	if !ok {
 		return
 	}
+	s.at("compact.copy")
 	copy(s.arena.slot(to, t.n), s.arena.slot(t.at, t.n))
+	s.at("compact.switch")
 	sh.mu.Lock()
 	// Two references are those of the index and ours. No reader can join while we hold the lock, so nobody looks at the
 	// old place.
@@ -81,6 +84,7 @@ func (s *Store) move(sh *shard, t tail) {
 		o.chunks[last].at = to
 	}
 	sh.mu.Unlock()
+	s.at("compact.free")
 	if ok {
 		s.arena.free(t.at, t.n)
 	} else {

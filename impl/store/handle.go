@@ -30,6 +30,7 @@ func (h *Handle) Chunk(off int64, limit int) ([]byte, error) {
 	if off == h.Size() || limit == 0 {
 		return nil, nil
 	}
+	h.s.at("chunk.verify")
 	i := int(off / spanSize)
 	c := h.o.chunks[i]
 	b := h.s.arena.slot(c.at, h.o.chunkLen(i))

@@ -75,7 +75,10 @@ func (s *Store) publish(a spec.Address, o *object) (created bool, err error) {
 	s.bytes.Add(int64(o.size))
 	s.removed(old)
 	sh.mu.Unlock()
-	s.release(old)
+	if old != nil {
+		s.at("commit.replace")
+		s.release(old)
+	}
 	return true, nil
 }
 
@@ -94,6 +97,7 @@ func (s *Store) removed(o *object) {
 
 // quarantine takes o out of service after a failed check; a is its address.
 func (s *Store) quarantine(a spec.Address, o *object) {
+	s.at("quarantine")
 	sh := s.shard(a)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -106,12 +110,13 @@ func (s *Store) quarantine(a spec.Address, o *object) {
 	}
 }
 
-// release drops one reference to o, which may be nil.
+// release drops one reference to o.
 func (s *Store) release(o *object) {
-	if o == nil || o.refs.Add(-1) > 0 {
+	if o.refs.Add(-1) > 0 {
 		return
 	}
 	for i, c := range o.chunks {
+		s.at("release.free")
 		s.arena.free(c.at, o.chunkLen(i))
 	}
 }

@@ -67,6 +67,7 @@ func (s *Store) check(a spec.Address, sum *blake.Hasher, report *ScrubReport) {
 	defer h.Release()
 	sum.Reset()
 	for i, c := range h.o.chunks {
+		s.at("scrub.chunk")
 		if h.o.gone.Load() {
 			return
 		}

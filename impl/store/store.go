@@ -30,6 +30,11 @@ type Config struct {
 	// Capacity is the size of the payload memory in bytes, 64 KiB to 256 GiB, rounded down to a multiple of 64 KiB
 	// (CAS-CAP-002, CAS-CAP-009). 0 means spec.DefaultStoreBytes.
 	Capacity int64
+	// Yield, if not nil, is called between the steps of an operation, where another operation may get in between, with a
+	// name for what comes next. It is there so that a test can decide who goes on at such a point, and with that run every
+	// order of a few operations (chaos/schedule); it is nil in production. No lock is held at these points but the one
+	// that keeps passes of compaction apart: of the puts in one such test, only one may have to make room.
+	Yield func(point string)
 }
 
 // Store holds objects in RAM. All methods are safe for concurrent use.
@@ -37,6 +42,7 @@ type Store struct {
 	index    [256]shard // by the first byte of the address, which is as good as random
 	arena    *arena
 	capacity int64
+	yield    func(point string) // Config.Yield
 	closed   atomic.Bool
 
 	objects, bytes, quarantined, failures atomic.Int64
@@ -82,7 +88,9 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: reserve %d bytes: %w: %w", size, err, spec.Internal)
 	}
-	return newStore(r), nil
+	s := newStore(r)
+	s.yield = cfg.Yield
+	return s, nil
 }
 
 func newStore(r region) *Store {
@@ -95,6 +103,13 @@ func newStore(r region) *Store {
 	return s
 }
 
+// at gives way between two steps of an operation, if there is somebody to give way to (Config.Yield).
+func (s *Store) at(point string) {
+	if s.yield != nil {
+		s.yield(point)
+	}
+}
+
 // Close forgets all objects, overwrites their bytes and unmaps the payload memory (AMN-ZER-003). Every later call of
 // another method but Stats fails with the reason draining.
 //
@@ -103,6 +118,7 @@ func newStore(r region) *Store {
 // to ask anew. A Handle goes on working, a Writer fails at its next call.
 func (s *Store) Close() error {
 	s.closed.Store(true)
+	s.at("close.forget")
 	for i := range s.index {
 		sh := &s.index[i]
 		sh.mu.Lock()
@@ -139,6 +155,7 @@ func (s *Store) Get(a spec.Address) (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.at("get.open")
 	h := s.handles.Get().(*Handle)
 	h.s, h.o, h.addr = s, o, a
 	return h, nil
@@ -169,6 +186,7 @@ func (s *Store) Delete(a spec.Address) error {
 	sh.mu.Unlock()
 	switch {
 	case o != nil:
+		s.at("delete.release")
 		s.release(o)
 		return nil
 	case s.closed.Load():

@@ -128,8 +128,10 @@ func (w *Writer) Commit() (addr spec.Address, created bool, err error) {
 	}
 	o := w.object()
 	w.finish(errFinished)
+	w.s.at("commit.publish")
 	created, err = w.s.publish(addr, o)
 	if !created {
+		w.s.at("commit.discard")
 		w.s.release(o)
 	}
 	if err != nil {
@@ -189,6 +191,7 @@ func (w *Writer) slot() bool {
 		return true
 	}
 	n := int(min(spanSize, w.limit-w.size))
+	w.s.at("put.alloc")
 	at, err := w.s.arena.alloc(n, true)
 	if errors.Is(err, spec.StoreFull) && w.s.compact() {
 		at, err = w.s.arena.alloc(n, true)
