@@ -389,6 +389,9 @@ func (o *oracle) answer(corr uint64) {
 func (o *oracle) flow(now time.Time, chunk int64) {
 	for _, corr := range o.corrs() {
 		l := o.streams[corr]
+		if l == nil {
+			return // the last answer closed the connection, and half-closed streams went with it
+		}
 		l.granted = l.acked
 		for l.serving && l.left > 0 && (!l.acks || l.sent-l.credit < 32) {
 			if faulty(corr, serving) {
