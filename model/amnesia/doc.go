@@ -1,15 +1,15 @@
 // Package amnesia is the executable model of where a node keeps payload bytes and secrets, and of what has to be
 // overwritten when (spec/amnesia.md). It says at every moment which memory may differ from zero.
 //
-// It owns three kinds of memory (slots for payload, the buffer of each connection, the key arena) and the traces that
-// must never come to be: what was written to a file system (disk), and what logs, metrics and error texts say (log). It
-// may never know what the bytes are: a place holds zeros or it does not.
+// It owns three kinds of memory (slots for payload, the buffer of each connection, and the key arena, which is the
+// memory for secrets of CAP-KEY-003) and the traces that must never come to be: what was written to a file system (disk),
+// and what logs, metrics and error texts say (log). It may never know what the bytes are: a place holds zeros or it does not.
 //
 // # The life of a node
 //
 //	off --Start--> up --Shutdown--> closing --Exit, when all memory is zero--> off
 //	                +----Crash---------+--------------------------> crashed --Start--> up
-//	off --Start, asked for persistence--> persistent --Shutdown--> closing
+//	off --Start, asked for persistence--> persistent --Shutdown--> closing, or --Crash--> crashed
 //
 // In off and crashed nothing is left of a life, so a node starts there like one that never ran. In a life with
 // persistence the rules about memory are the same and what is on the disk is the matter of package cas; here that life
@@ -36,19 +36,36 @@
 // come at any moment, and what a node has to do by itself (Overwrite, Purge, Exit, and Close while it is closing) is
 // what the leads-to properties assume to be done some time.
 //
-// # Operations and rules
+// # From the page to the code
 //
-//	Start     AMN-DEF-001 to 004, AMN-RST-001     Shutdown, Exit           AMN-ZER-003
-//	Crash     AMN-DSK-003, AMN-DSK-004            Overwrite                AMN-ZER-001, 002, 004, CAS-DEL-003
-//	Connect   AMN-ZER-007                         Close                    AMN-ZER-007, AMN-ZER-002
-//	Present   AMN-ZER-005, AMN-LOG-002            Wipe                     AMN-ZER-005, AMN-ZER-007
-//	Arrive    AMN-ZER-007, RDY-STA-004            Take                     AMN-ZER-001, CAS-CAP-003, CAS-PUT-005
-//	Commit    CAS-PUT-001 to 005, AMN-ZER-002     Cancel, Timeout, Revoke  CAS-PUT-005, AMN-ZER-002, CAP-REV-003
-//	Get       CAS-GET-001, CAS-GET-007            Send, Done               AMN-ZER-007, AMN-ZER-004
-//	Delete    CAS-DEL-001, AMN-ZER-001            MakeKey, Use             CAP-KEY-001, CAP-KEY-002
-//	Expire    AMN-ZER-006, CAP-KEY-002            Purge, Drop              AMN-ZER-006, AMN-ZER-008
+// Each outcome (next.go) and each property (machine.go) names its rules, so that a search for an id finds them. Of rules of
+// other pages there are those on puts, gets and deletes (CAS), keys and revocation (CAP), and refusals while closing (RDY).
 //
-// Not here are the rules about what answers and texts look like (AMN-DEF-005, AMN-DEF-006, AMN-LOG-003 to 005), about
-// calls of the system (AMN-DSK-005, AMN-DSK-006) and about pressure of memory (AMN-MEM, in package readiness). The
-// messages of AMN-ZER-005 are payload like that of objects.
+//	rules    operations                                        properties
+//	AMN-DEF  Start
+//	AMN-DSK  Take, Crash                                       NoTrace
+//	AMN-RST  Start, Crash                                      OffIsFresh
+//	AMN-ZER  payload: Take, Commit, Delete, Done, Overwrite;   FreeIsZero, PayloadPlaces, ReadersKeepBytes, NoReuseBeforeOverwrite,
+//	         Cancel, Timeout, Revoke; Shutdown, Exit           OverwriteWaitsForReaders, DeletedIsOverwritten, ZeroBeforeGivenBack,
+//	                                                           ShutdownEndsWithZero
+//	         buffers: Connect, Arrive, Send, Present, Wipe,    PayloadPlaces, SecretPlaces, NoReuseBeforeOverwrite
+//	         Close
+//	         keys: Use, Expire, Drop, Purge (and MakeKey)      SecretPlaces, EndedKeysArePurged
+//	AMN-LOG  Take, Present                                     NoTrace
+//
+// # What is left out, and where it is checked instead
+//
+//   - What answers and texts say: AMN-DEF-005 is in conformance, AMN-LOG-005 in impl/capability; AMN-DEF-006, AMN-LOG-003 and
+//     AMN-LOG-004 are not built (spec/planned.txt).
+//   - Calls of the system: AMN-DSK-005 is in conformance; AMN-DSK-006 is not built. No operation here writes to disk or log:
+//     they show what NoTrace is about, and a mutant of the test writes there.
+//   - Memory in numbers: AMN-MEM-001 is RDY-DEG-006 of package readiness; AMN-MEM-002 needs a real node.
+//   - Whether a token of an earlier life is accepted (AMN-RST-002): package capability. Here it is in no memory.
+//   - The messages of AMN-ZER-005: they are payload like that of objects.
+//
+// # Where the law leaves a choice
+//
+//   - The bytes of a put that turns out to be stored already are overwritten like those of one that was refused. AMN-ZER-001
+//     and AMN-ZER-002 do not name them.
+//   - A shutdown ends the time of all keys.
 package amnesia

@@ -27,7 +27,7 @@ func Machine(p Params) explore.Machine[State, Op] {
 			{Name: "OverwriteWaitsForReaders", Rules: []string{"AMN-ZER-004", "CAS-GET-007"}, Holds: waitsForReaders},
 			{Name: "ZeroBeforeGivenBack", Rules: []string{"AMN-ZER-003"}, Holds: zeroBeforeGivenBack},
 		},
-		LeadsTo: []explore.LeadsTo[State]{
+		LeadsTo: []explore.LeadsTo[State]{ // what is fair is what the node does by itself; clients may be silent for ever
 			{Name: "DeletedIsOverwritten", Rules: []string{"AMN-ZER-001", "AMN-ZER-002", "AMN-ZER-004"},
 				From: State.anyDue, To: func(s State) bool { return !s.anyDue() }, Fair: []string{"Overwrite"}},
 			{Name: "EndedKeysArePurged", Rules: []string{"AMN-ZER-006"},
@@ -53,7 +53,8 @@ func payloadPlaces(s State) bool {
 				puts++
 			}
 		}
-		if c.Use == Put && puts != 1 || c.Use != Put && puts > 0 || c.Mem == Payload && !slices.Contains([]string{Put, Object, Doomed}, c.Use) {
+		if c.Use == Put && puts != 1 || c.Use != Put && puts != 0 ||
+			c.Mem == Payload && !slices.Contains([]string{Put, Object, Doomed}, c.Use) {
 			return false
 		}
 	}
@@ -70,10 +71,11 @@ func secretPlaces(s State) bool {
 // readersKeepBytes: a get finds its bytes for as long as it takes.
 func readersKeepBytes(s State) bool {
 	return all(s.Conns, func(c Conn) bool {
-		return c.Doing != Get || s.Slots[c.Slot-1].Mem == Payload && slices.Contains([]string{Object, Doomed}, s.Slots[c.Slot-1].Use)
+		return c.Doing != Get || s.Slots[c.Slot-1] == Cell{Object, Payload} || s.Slots[c.Slot-1] == Cell{Doomed, Payload}
 	})
 }
 
+// noTrace: nothing was written to a file system or said in a log.
 func noTrace(s State) bool { return len(s.Disk) == 0 && len(s.Log) == 0 }
 
 // offIsFresh: apart from the word for it, a node that ended or crashed is one that never ran.
@@ -108,11 +110,12 @@ func waitsForReaders(from State, o Outcome) bool {
 	return true
 }
 
+// zeroBeforeGivenBack: a node that ends in order has overwritten all of its memory.
 func zeroBeforeGivenBack(from State, o Outcome) bool {
 	return from.Life == Off || o.To.Life != Off || from.zero()
 }
 
-// zero says that no memory of the node holds anything.
+// zero says that no memory of the node holds anything but zeros.
 func (s State) zero() bool {
 	empty := func(c Cell) bool { return c.Mem == Zero }
 	return all(s.Slots, empty) && all(s.Keys, empty) && all(s.Conns, func(c Conn) bool { return c.Buffer == Zero })
@@ -122,6 +125,7 @@ func anyEnded(s State) bool { return first(s.Keys, Ended) > 0 }
 
 func offWithZero(s State) bool { return (s.Life == Off || s.Life == Crashed) && s.zero() }
 
+// all says that something holds of every element of a list.
 func all[T any](list []T, holds func(T) bool) bool {
 	return !slices.ContainsFunc(list, func(e T) bool { return !holds(e) })
 }

@@ -10,34 +10,36 @@ import (
 // Outcome is one thing that may follow from an operation.
 type Outcome = explore.Outcome[State]
 
-func is(action string, to State, rules ...string) []Outcome {
+// step is an outcome that was not refused.
+func step(action string, to State, rules ...string) []Outcome {
 	return []Outcome{{Action: action, Rules: rules, To: to}}
 }
 
+// refused is an outcome with a reason.
 func refused(kind string, why spec.Reason, to State, rules ...string) []Outcome {
 	return []Outcome{{Action: kind + "_" + string(why), Reason: why, Rules: rules, To: to}}
 }
 
 // start: amnesia is on unless persistence is asked for and nothing else. Two wishes at once are none, and neither is
-// one that can not be read.
+// one that can not be read: then the node does not start. Nobody is answered by it; malformed is what its operator is told.
 func start(s State, op Op) []Outcome {
 	if s.Life != Off && s.Life != Crashed {
 		return nil
 	}
-	was := s
+	before := s
 	s.Life = Up
 	switch op.Config {
 	case "nothing", "amnesia":
-		return is("Start", s, "AMN-DEF-001", "AMN-RST-001")
+		return step("Start", s, "AMN-DEF-001", "AMN-RST-001")
 	case "something unclear":
-		return is("Start", s, "AMN-DEF-003", "AMN-RST-001")
+		return step("Start", s, "AMN-DEF-003", "AMN-RST-001")
 	case "persistence":
 		s.Life = Persistent
-		return is("Start", s, "AMN-DEF-001", "CAS-PER-001")
+		return step("Start", s, "AMN-DEF-001", "CAS-PER-001")
 	case "amnesia and persistence":
-		return refused("Start", spec.Malformed, was, "AMN-DEF-002")
+		return refused("Start", spec.Malformed, before, "AMN-DEF-002")
 	}
-	return refused("Start", spec.Malformed, was, "AMN-DEF-004", "RDY-CFG-004")
+	return refused("Start", spec.Malformed, before, "AMN-DEF-004", "RDY-CFG-004")
 }
 
 // shutdown: nothing new is taken. Nobody can ask for objects or use keys any more, so their time is over. What is in
@@ -57,7 +59,7 @@ func shutdown(s State, _ Op) []Outcome {
 			s.Keys[k].Use = Ended
 		}
 	}
-	return is("Shutdown", s, "AMN-ZER-003", "CAS-GET-007")
+	return step("Shutdown", s, "AMN-ZER-003", "CAS-GET-007")
 }
 
 // exit is the orderly end. It waits until connections are closed and all memory is zero.
@@ -66,20 +68,21 @@ func exit(s State, _ Op) []Outcome {
 		return nil
 	}
 	s.Life = Off
-	return is("Exit", s, "AMN-ZER-003")
+	return step("Exit", s, "AMN-ZER-003")
 }
 
-// crash takes the memory away as it is. No core is left, and the kernel clears a page before another process gets it.
+// crash takes the memory away as it is. No core is left, and the kernel clears a page before another process gets it. Traces
+// outlive a crash.
 func crash(s State, _ Op) []Outcome {
 	if s.Life == Off || s.Life == Crashed {
 		return nil
 	}
 	to := fresh(Params{len(s.Slots), len(s.Conns), len(s.Keys)})
 	to.Life, to.Disk, to.Log = Crashed, s.Disk, s.Log
-	return is("Crash", to, "AMN-DSK-003", "AMN-DSK-004", "AMN-RST-001")
+	return step("Crash", to, "AMN-DSK-003", "AMN-DSK-004", "AMN-RST-001")
 }
 
-// overwrite: everything that is due at once, and what was overwritten is free.
+// overwrite: everything that is due, in one step, and what was overwritten is free.
 func overwrite(s State, _ Op) []Outcome {
 	if !s.anyDue() {
 		return nil
@@ -89,21 +92,22 @@ func overwrite(s State, _ Op) []Outcome {
 			s.Slots[i] = Cell{Free, Zero}
 		}
 	}
-	return is("Overwrite", s, "AMN-ZER-001", "AMN-ZER-002", "AMN-ZER-004", "CAS-DEL-003")
+	return step("Overwrite", s, "AMN-ZER-001", "AMN-ZER-002", "AMN-ZER-004", "CAS-DEL-003")
 }
 
+// connect brings a buffer into use. What that may hold is what AMN-ZER-007 bounds.
 func connect(s State, op Op) []Outcome {
 	c := &s.Conns[op.Conn-1]
 	if s.Life != Up || c.Doing != Closed {
 		return nil
 	}
 	c.Doing = Idle
-	return is("Connect", s, "AMN-ZER-007")
+	return step("Connect", s, "AMN-ZER-007")
 }
 
-// ended says what follows when the request of c ends without an object: what was put is to be overwritten, and what
-// was read is not held any more.
-func (s State) ended(c *Conn) State {
+// endRequest ends the request of c, which is one of the connections of s, without an object: what was put is to be
+// overwritten, and what was read is not held any more.
+func (s State) endRequest(c *Conn) State {
 	if c.Doing == Put && c.Slot > 0 {
 		s.Slots[c.Slot-1].Use = Doomed
 	}
@@ -117,9 +121,9 @@ func closeConn(s State, op Op) []Outcome {
 	if c.Doing == Closed {
 		return nil
 	}
-	s.ended(c)
+	s.endRequest(c)
 	c.Doing, c.Buffer = Closed, Zero
-	return is("Close", s, "AMN-ZER-007", "AMN-ZER-002", "RDY-DRN-003")
+	return step("Close", s, "AMN-ZER-007", "AMN-ZER-002", "RDY-DRN-003")
 }
 
 // letGo: a request ends before its time.
@@ -128,8 +132,11 @@ func letGo(s State, op Op) []Outcome {
 	if c.Doing != Put && c.Doing != Get {
 		return nil
 	}
-	why := map[string]string{"Cancel": "OAP-STR-009", "Timeout": "ADM-TIM-006", "Revoke": "CAP-REV-003"}
-	return is(op.Kind, s.ended(c), why[op.Kind], "CAS-PUT-005", "AMN-ZER-002")
+	rule := map[string]string{"Cancel": "OAP-STR-009", "Timeout": "ADM-TIM-006", "Revoke": "CAP-REV-003"}[op.Kind]
+	if c.Doing == Get {
+		return step(op.Kind, s.endRequest(c), rule, "CAS-GET-007", "AMN-ZER-004")
+	}
+	return step(op.Kind, s.endRequest(c), rule, "CAS-PUT-005", "AMN-ZER-002")
 }
 
 // present: a token is nowhere but in buffers. The model shows it with a request that moves no payload.
@@ -139,17 +146,17 @@ func present(s State, op Op) []Outcome {
 		return nil
 	}
 	c.Buffer = Token
-	return is("Present", s, "AMN-ZER-005", "AMN-LOG-002")
+	return step("Present", s, "AMN-ZER-005", "AMN-LOG-002")
 }
 
-// wipe: a buffer is overwritten when its bytes were used.
+// wipe: a buffer is overwritten when its bytes were used. The first bytes of a put wait there for a slot.
 func wipe(s State, op Op) []Outcome {
 	c := &s.Conns[op.Conn-1]
 	if c.Buffer == Zero || c.Doing == Put && c.Slot == 0 {
 		return nil
 	}
 	c.Buffer = Zero
-	return is("Wipe", s, "AMN-ZER-005", "AMN-ZER-007")
+	return step("Wipe", s, "AMN-ZER-005", "AMN-ZER-007")
 }
 
 // arrive: the first bytes of a put, or more of them. They take no payload memory yet.
@@ -162,19 +169,20 @@ func arrive(s State, op Op) []Outcome {
 		return refused("Arrive", spec.Draining, s, "RDY-STA-004")
 	}
 	c.Doing, c.Buffer = Put, Payload
-	return is("Arrive", s, "AMN-ZER-007")
+	return step("Arrive", s, "AMN-ZER-007")
 }
 
 // take copies from the buffer to the slot of the put. The first bytes get the put a slot, which one is nobody's
 // business; where only the overwriting keeps one from being free, the put waits for that and is not refused. What is
-// in flight when a drain is over is cut.
+// in flight when a drain is over is cut: while the node is closing, that may happen instead of anything else.
 func take(s State, op Op) (outcomes []Outcome) {
-	c, free := &s.Conns[op.Conn-1], first(s.Slots, Free)
+	c := &s.Conns[op.Conn-1]
 	if c.Doing != Put || c.Buffer != Payload {
 		return nil
 	}
+	free := first(s.Slots, Free)
 	cut := s.clone()
-	cut.ended(&cut.Conns[op.Conn-1])
+	cut.endRequest(&cut.Conns[op.Conn-1])
 	if s.Life == Closing {
 		outcomes = refused("Take", spec.Draining, cut, "RDY-DRN-003", "CAS-PUT-005", "AMN-ZER-002")
 	}
@@ -186,28 +194,31 @@ func take(s State, op Op) (outcomes []Outcome) {
 	case c.Slot == 0:
 		c.Slot, s.Slots[free-1] = free, Cell{Put, Payload}
 	}
-	return append(outcomes, is("Take", s, "AMN-ZER-001", "AMN-DSK-001", "AMN-LOG-001")...)
+	return append(outcomes, step("Take", s, "AMN-ZER-001", "AMN-DSK-001", "AMN-LOG-001")...)
 }
 
 // commit: the slot becomes an object, or is doomed: because the put is refused, because the object is stored already,
-// or because the node shuts down, where an object that was acknowledged is one that nobody can ask for.
+// or because the node shuts down, where an object that was acknowledged is one that nobody can ask for. As bytes are
+// not known here, any put may have the wrong ones, and those of any object that is stored.
 func commit(s State, op Op) []Outcome {
 	c := &s.Conns[op.Conn-1]
 	if c.Doing != Put || c.Slot == 0 {
 		return nil
 	}
-	stored, known := s.clone(), first(s.Slots, Object) > 0
-	stored.ended(&stored.Conns[op.Conn-1]).Slots[c.Slot-1].Use = Object
-	nothing := s.ended(c)
+	known := first(s.Slots, Object) > 0
+	stored := s.clone()
+	stored.endRequest(&stored.Conns[op.Conn-1])
+	stored.Slots[c.Slot-1].Use = Object
+	nothing := s.endRequest(c)
 	bad := refused("Commit", spec.BadDigest, nothing, "CAS-PUT-004", "CAS-PUT-005", "AMN-ZER-002")
 	switch {
 	case s.Life == Closing:
-		return slices.Concat(bad, is("Commit", nothing, "RDY-DRN-008", "AMN-ZER-003"),
+		return slices.Concat(bad, step("Commit", nothing, "RDY-DRN-008", "AMN-ZER-003"),
 			refused("Commit", spec.Draining, nothing, "RDY-DRN-003", "CAS-PUT-005", "AMN-ZER-002"))
 	case known:
-		bad = append(bad, is("CommitAgain", nothing, "CAS-PUT-002", "CAS-PUT-003")...)
+		bad = append(bad, step("CommitAgain", nothing, "CAS-PUT-002", "CAS-PUT-003")...)
 	}
-	return append(bad, is("Commit", stored, "CAS-PUT-001", "CAS-PUT-003")...)
+	return append(bad, step("Commit", stored, "CAS-PUT-001", "CAS-PUT-003")...)
 }
 
 func get(s State, op Op) []Outcome {
@@ -221,7 +232,7 @@ func get(s State, op Op) []Outcome {
 		return refused("Get", spec.NotFound, s, "CAS-GET-001", "CAS-DEL-001")
 	}
 	c.Doing, c.Slot = Get, op.Slot
-	return is("Get", s, "CAS-GET-007")
+	return step("Get", s, "CAS-GET-007")
 }
 
 // send: a network stack may need a copy of what goes out.
@@ -231,7 +242,7 @@ func send(s State, op Op) []Outcome {
 		return nil
 	}
 	c.Buffer = Payload
-	return is("Send", s, "AMN-ZER-007", "CAS-GET-007")
+	return step("Send", s, "AMN-ZER-007", "CAS-GET-007")
 }
 
 func done(s State, op Op) []Outcome {
@@ -239,9 +250,10 @@ func done(s State, op Op) []Outcome {
 	if c.Doing != Get {
 		return nil
 	}
-	return is("Done", s.ended(c), "AMN-ZER-004", "CAS-GET-007")
+	return step("Done", s.endRequest(c), "AMN-ZER-004", "CAS-GET-007")
 }
 
+// remove is a delete. Readers keep the bytes; who asks does not matter.
 func remove(s State, op Op) []Outcome {
 	slot := &s.Slots[op.Slot-1]
 	switch {
@@ -253,7 +265,7 @@ func remove(s State, op Op) []Outcome {
 		return refused("Delete", spec.NotFound, s, "CAS-DEL-002")
 	}
 	slot.Use = Doomed
-	return is("Delete", s, "CAS-DEL-001", "AMN-ZER-001", "AMN-ZER-004")
+	return step("Delete", s, "CAS-DEL-001", "AMN-ZER-001", "AMN-ZER-004")
 }
 
 func makeKey(s State, _ Op) []Outcome {
@@ -262,7 +274,7 @@ func makeKey(s State, _ Op) []Outcome {
 		return nil
 	}
 	s.Keys[free-1] = Cell{Live, Key}
-	return is("MakeKey", s, "CAP-KEY-001", "CAP-KEY-003")
+	return step("MakeKey", s, "CAP-KEY-001", "CAP-KEY-003")
 }
 
 // use leaves no copy. It does nothing for a key whose time is over, not even overwrite it.
@@ -274,7 +286,7 @@ func use(s State, op Op) []Outcome {
 	case k.Use != Live:
 		return refused("Use", spec.Unauth, s, "CAP-IDN-003", "AMN-ZER-006")
 	}
-	return is("Use", s, "CAP-KEY-002", "CAP-KEY-005")
+	return step("Use", s, "CAP-KEY-002", "CAP-KEY-005")
 }
 
 // expire: the time to live ends; or after a rotation no capability under the key can be left.
@@ -284,7 +296,7 @@ func expire(s State, op Op) []Outcome {
 		return nil
 	}
 	k.Use = Ended
-	return is("Expire", s, "AMN-ZER-006", "CAP-KEY-002")
+	return step("Expire", s, "AMN-ZER-006", "CAP-KEY-002")
 }
 
 // drop: to drop a key is to overwrite it.
@@ -294,7 +306,7 @@ func drop(s State, op Op) []Outcome {
 		return nil
 	}
 	*k = Cell{None, Zero}
-	return is("Drop", s, "AMN-ZER-008", "AMN-ZER-005")
+	return step("Drop", s, "AMN-ZER-008", "AMN-ZER-005")
 }
 
 // purge does not wait for a use.
@@ -307,5 +319,5 @@ func purge(s State, _ Op) []Outcome {
 			s.Keys[k] = Cell{None, Zero}
 		}
 	}
-	return is("Purge", s, "AMN-ZER-006", "AMN-ZER-005")
+	return step("Purge", s, "AMN-ZER-006", "AMN-ZER-005")
 }

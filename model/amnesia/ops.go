@@ -24,8 +24,8 @@ const (
 	toConfig // the node, with a configuration
 )
 
-// operation is a kind of operation: what it happens to, the law's words for it, and what follows, which next makes of
-// the copy of a state that it is given.
+// operation is a kind of operation: what it happens to, the law's words for it, and the function in next.go that says what
+// follows. That gets a state of its own and may change it.
 type operation struct {
 	kind  string
 	to    scope
@@ -98,8 +98,8 @@ func Ops(p Params) (ops []Op) {
 	return ops
 }
 
-// Next says what may follow when op meets s; nothing where op can not happen there. It does not change s. The state
-// tells the sizes.
+// Next says what may follow when op meets s: nil, the empty list, where op can not happen there. It does not change s. The
+// state tells the sizes.
 func Next(_ Params, s State, op Op) []Outcome {
 	for _, o := range operations {
 		if o.kind == op.Kind {

@@ -2,7 +2,6 @@ package amnesia
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/rustyonions/micronode/model/explore"
 )
@@ -22,7 +21,7 @@ func SmallKeys() Params { return Params{Slots: 1, Conns: 1, Keys: 2} }
 
 // Constants are the constants of the TLA+ configuration.
 func (p Params) Constants() map[string]string {
-	return map[string]string{"Slots": strconv.Itoa(p.Slots), "Conns": strconv.Itoa(p.Conns), "Keys": strconv.Itoa(p.Keys)}
+	return map[string]string{"Slots": explore.Int(p.Slots), "Conns": explore.Int(p.Conns), "Keys": explore.Int(p.Keys)}
 }
 
 const (
@@ -48,7 +47,9 @@ type Conn struct {
 	Buffer string // what is in its buffer
 }
 
-// State is a node with its memory. Slots, connections and keys are known by their numbers, which begin with 1.
+// State is a node with its memory. Slots, connections and keys are known by their numbers, which begin with 1, so that
+// s.Slots[i-1] is slot i. The functions of the model get a state of their own (Next sees to that) and write into it: with
+// c := &s.Conns[0], c.Doing = Idle changes s.
 type State struct {
 	Life      string
 	Slots     []Cell
@@ -57,6 +58,7 @@ type State struct {
 	Disk, Log []string // kinds of bytes that were written to a file system, or said in logs, metrics and error texts
 }
 
+// fresh is a node that never ran.
 func fresh(p Params) State {
 	return State{
 		Life:  Off,
@@ -98,14 +100,7 @@ func Canon(s State) string {
 	conn := func(c Conn) string {
 		return explore.Rec("doing", explore.Str(c.Doing), "slot", explore.Int(c.Slot), "buffer", explore.Str(c.Buffer))
 	}
-	return explore.Vars("life", explore.Str(s.Life), "slots", explore.Seq(texts(s.Slots, cell)...),
-		"conns", explore.Seq(texts(s.Conns, conn)...), "keys", explore.Seq(texts(s.Keys, cell)...),
-		"disk", explore.Set(texts(s.Disk, explore.Str)...), "log", explore.Set(texts(s.Log, explore.Str)...))
-}
-
-func texts[T any](list []T, text func(T) string) (all []string) {
-	for _, e := range list {
-		all = append(all, text(e))
-	}
-	return all
+	return explore.Vars("life", explore.Str(s.Life), "slots", explore.Seq(explore.Each(s.Slots, cell)...),
+		"conns", explore.Seq(explore.Each(s.Conns, conn)...), "keys", explore.Seq(explore.Each(s.Keys, cell)...),
+		"disk", explore.Set(explore.Each(s.Disk, explore.Str)...), "log", explore.Set(explore.Each(s.Log, explore.Str)...))
 }

@@ -1,39 +1,21 @@
 // Package capability is the law of capabilities as an executable model: who is admitted with what, while time passes,
 // keys are replaced and capabilities are revoked. It stands beside spec/capability.md and tla/Capability.tla.
 //
-//	 holders:  Mint ──▶ capability ──Attenuate──▶ narrower capability
-//	                        │ Use
-//	 surfaces:              ▼
-//	           no capability of this node (bytes, signature, key, exp, nbf, revoked) ──▶ 401 unauth     nothing changes
-//	           a capability, but not for this operation ───────────────────────────────▶ 403 forbidden  nothing changes
-//	           else ──▶ open stream ──Finish──▶ closed
-//	                        └── its capability is revoked or expires ──End──▶ closed
+//	holders:  Mint ──▶ capability ──Attenuate──▶ narrower capability
+//	                       │ Use
+//	surfaces:              ▼
+//	          no capability of this node (bytes, signature, key, exp, nbf, revoked) ──▶ 401 unauth     nothing changes
+//	          a capability, but not for this operation ───────────────────────────────▶ 403 forbidden  nothing changes
+//	          else ──▶ open stream ──Finish──▶ closed
+//	                       └── its capability is revoked or expires ──End──▶ closed
 //
-//	 keys:     current ──Rotate──▶ retired ──DropKey, Tick──▶ gone ◀── Restart (all of them)
-//	 revoked:  RevokeID, RevokeKey ──▶ issued ──TakeEffect on each surface──▶ in force ──Tick──▶ late ──Forget──▶ forgotten
+//	keys:     current ──Rotate──▶ retired ──DropKey, Tick──▶ gone ◀── Restart (all of them)
+//	revoked:  RevokeID, RevokeKey ──▶ issued ──TakeEffect on each surface──▶ in force ──Tick──▶ late ──Forget──▶ forgotten
 //
-//	operation   rules
-//	Mint        CAP-CAV-004, CAP-CAV-006, CAP-IDN-001, CAP-IDN-002, CAP-KEY-002, CAP-ROL-001, CAP-ROL-002
-//	Attenuate   CAP-CAV-003, CAP-HMC-001, CAP-HMC-002
-//	Use         AMN-RST-002, CAP-CAV-003, CAP-CAV-005, CAP-CAV-007, CAP-CAV-009, CAP-DEN-001, CAP-DEN-002, CAP-DEN-004, CAP-IDN-003,
-//	            CAP-KEY-002, CAP-REV-001, CAP-REV-002, CAP-ROL-002, and the rules of Flaws
-//	Finish      CAP-REV-003
-//	End         CAP-CAV-005, CAP-REV-003
-//	Rotate      CAP-KEY-001, CAP-KEY-002
-//	DropKey     AMN-ZER-005, CAP-KEY-002
-//	RevokeID    CAP-REV-001, CAP-REV-002
-//	RevokeKey   CAP-KEY-002, CAP-REV-001, CAP-REV-002
-//	TakeEffect  CAP-REV-002
-//	Forget      CAP-REV-004
-//	Tick        AMN-ZER-006, CAP-CAV-005, CAP-CAV-007, CAP-KEY-002, CAP-REV-002, CAP-REV-003
-//	Restart     AMN-RST-001, AMN-RST-002
+// Two things are called operation: what a request asks for, like get or put (Operations, and Ops for a set of them), and
+// what may happen in the model (Op and its Kind). A token is a capability in somebody's hands.
 //
-// # What is left out
-//
-// Bytes and HMACs: a token is what its caveats together say, and whatever is not made by Mint and Attenuate is a Flaw.
-// The caveats path, tenant, max-bytes and peer-uid narrow requests exactly as `op in` does, aud and amnesia are flaws of
-// a token shown at the wrong node, and rps counts requests, which time here is too coarse for. The age at which a key
-// must be replaced is a timer of the node; here a key may be replaced at any moment.
+// It may never look at a clock, at bytes, or at an implementation.
 //
 // # Time
 //
@@ -45,5 +27,43 @@
 // tell when the implementation does so; Next returns nil where it would be too early. Keys, tokens and streams are
 // numbered in the order of their making, and a stream takes the lowest free number.
 //
-// It may never look at a clock, at bytes, or at an implementation.
+// # From the page to the code
+//
+// Each outcome (next.go) and each property (properties.go) names its rules, so that a search for an id finds them.
+//
+//	rules    operations                                properties
+//	CAP-TOK  Use, by Flaws
+//	CAP-IDN  Mint; Use, by Verdict and Flaws           NoUseWithoutKey
+//	CAP-HMC  Attenuate; Use, by Flaws                  AttenuationNarrows
+//	CAP-CAV  Mint, Attenuate, End, Tick;               EveryTokenExpires, NoUseExpired, NoUseTooEarly, NoUseBeyondOps,
+//	         Use, by Verdict and Flaws                 AttenuationNarrows, GraceIsBounded, DeadStaysDead
+//	CAP-ROL  Mint, from Roles; Use                     RolesImplyNothing, NoUseBeyondOps
+//	CAP-DEN  Use                                       the test denials
+//	CAP-REV  RevokeID, RevokeKey, TakeEffect, Tick,    InForceInTime, NoUseRevoked, StreamsEndInTime, DeadStaysDead,
+//	         End, Forget; Use, by Verdict              OneCurrentKey, RevocationsTakeEffect, DoomedStreamsEnd
+//	CAP-KEY  Mint, Rotate, RevokeKey, DropKey, Tick;   OneCurrentKey, GraceIsBounded, NoOutage, NoUseWithoutKey, DeadStaysDead,
+//	         Use, by Verdict                           OldKeysGo
+//	AMN-RST  Restart; Use, by Verdict                  OldLifeRefused
+//	others   DropKey, Tick: AMN-ZER; Finish: ADM-CAP
+//
+// # What is left out, and where it is checked instead
+//
+//   - Bytes and HMACs: a token is what its caveats together say, and whatever is not made by Mint and Attenuate is a Flaw. The
+//     form (CAP-TOK-001, CAP-TOK-002, CAP-IDN-004) is in the vectors and fuzz tests of impl/capability.
+//   - Caveats that narrow requests exactly as `op in` does, path, tenant, max-bytes and peer-uid (CAP-CAV-010, CAP-CAV-011,
+//     CAP-CAV-012, CAP-CAV-014), and rps (CAP-CAV-013), which counts requests: time here is too coarse for that. They are in
+//     the tests of impl/capability. aud and amnesia are flaws of a token shown at the wrong node.
+//   - The age at which a key must be replaced (CAP-KEY-001): here a key may be replaced at any moment. How secrets are held,
+//     compared and named (CAP-KEY-003, CAP-KEY-004, CAP-KEY-005): package amnesia, impl/capability.
+//   - How a capability travels and a denial looks (CAP-TOK-003, CAP-TOK-004, CAP-DEN-003, CAP-DEN-005), the token that a node
+//     prints (CAP-ROL-004), the identity of a node (CAP-KEY-006, CAP-KEY-007, CAP-KEY-008), and CAP-TLS, CAP-UDS, CAP-AUD: not in
+//     this machine, and not built (spec/planned.txt).
+//
+// # Where the law leaves a choice
+//
+//   - An open stream ends with the exp of its capability, as it does with a revocation (CAP-REV-003). CAP-CAV-005 is about
+//     new requests only.
+//   - A revoked current key is replaced in the same moment.
+//   - A revocation may also be forgotten when the keys of all that it covers are gone: that is refused without it. CAP-REV-004
+//     waits for the exp in any case.
 package capability

@@ -1,8 +1,6 @@
 package capability
 
-import (
-	"github.com/rustyonions/micronode/model/explore"
-)
+import "github.com/rustyonions/micronode/model/explore"
 
 // Params bound a model.
 type Params struct {
@@ -40,8 +38,12 @@ func (p Params) Constants() map[string]string {
 func (p Params) alphabet() []Op {
 	ops := []Op{{Kind: Rotate}, {Kind: Tick, Seconds: 1}, {Kind: Restart}}
 	for i, role := range Roles {
+		life := p.MaxLife
+		if role.Name == "reader" {
+			life = 0 // the default
+		}
 		if role.Ops&p.Ops != 0 {
-			ops = append(ops, Op{Kind: Mint, Role: i, Seconds: min(i, 1) * p.MaxLife})
+			ops = append(ops, Op{Kind: Mint, Role: i, Seconds: life})
 		}
 	}
 	for n := 1; n < p.MaxTokens; n++ { // the last one finds no room
@@ -65,8 +67,8 @@ func (p Params) alphabet() []Op {
 			}
 		}
 	}
-	for flaw := range Flaws {
-		ops = append(ops, Op{Kind: Use, Ops: p.Ops & -p.Ops, Flaw: flaw})
+	for flaw := range Flaws { // whatever operation is asked for
+		ops = append(ops, Op{Kind: Use, Ops: OpsOf(p.Ops.Names()[0]), Flaw: flaw})
 	}
 	return ops
 }

@@ -33,14 +33,14 @@ func TestMachine(t *testing.T) {
 			}
 		}
 		actions := g.Actions()
-		for kind := range operations {
+		for kind := range kinds {
 			if actions[string(kind)] == 0 && (kind != Attenuate || p.MaxTokens > 1) {
 				t.Errorf("%s: %s is never taken", name, kind)
 			}
 		}
 		denials(t, p, g)
 		pure(t, p, g)
-		if actions["Use_unauth"] == 0 || actions["Use_forbidden"] == 0 || len(actions) > len(operations)+2 {
+		if actions["Use_unauth"] == 0 || actions["Use_forbidden"] == 0 || len(actions) > len(kinds)+2 {
 			t.Errorf("%s: the actions are %v", name, slices.Sorted(maps.Keys(actions)))
 		}
 	}
@@ -161,7 +161,7 @@ func admit(s State, op Op) []Outcome {
 	}
 	s.Streams = slices.Clone(s.Streams)
 	s.Streams[free] = Stream{op.Token, op.Ops}
-	return done(Use, s, "CAP-DEN-001")
+	return step(Use, s, "CAP-DEN-001")
 }
 
 // unlawful are ways to break the law, by the property that has to notice. Each gets what the law permits and returns what
@@ -270,7 +270,7 @@ var unlawful = map[string]func(p Params, s State, op Op, lawful []Outcome) []Out
 	"DeadStaysDead": func(_ Params, s State, op Op, lawful []Outcome) []Outcome {
 		if op.Kind == Forget && lawful == nil && len(s.Revoked) > 0 && s.Revoked[0].Late { // too early
 			s.Revoked = s.Revoked[1:]
-			return done(Forget, s, "CAP-REV-004")
+			return step(Forget, s, "CAP-REV-004")
 		}
 		return lawful
 	},

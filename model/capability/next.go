@@ -50,7 +50,7 @@ type Flaw struct {
 var Flaws = []Flaw{
 	{"no capability", []string{"CAP-ROL-003"}},
 	{"a forged signature", []string{"CAP-HMC-001", "CAP-HMC-003"}},
-	{"a caveat taken off", []string{"CAP-HMC-001", "CAP-HMC-002"}},
+	{"a caveat taken off", []string{"CAP-HMC-001"}},
 	{"no exp", []string{"CAP-CAV-004"}},
 	{"an exp too far ahead", []string{"CAP-CAV-005"}},
 	{"an unknown or malformed caveat", []string{"CAP-CAV-001", "CAP-CAV-002"}},
@@ -64,8 +64,8 @@ var Flaws = []Flaw{
 	{"a second capability", []string{"CAP-TOK-009"}},
 }
 
-// operations are the words and the function of each kind.
-var operations = map[Kind]struct {
+// kinds has the words and the function of each kind of operation.
+var kinds = map[Kind]struct {
 	words string
 	next  func(Params, State, Op) []Outcome
 }{
@@ -99,22 +99,23 @@ func (o Op) String() string {
 		what = fmt.Sprint("capability ", o.Token)
 	}
 	return strings.NewReplacer("ROLE", Roles[o.Role].Name, "LIFE", life, "CAVEAT", o.Caveat, "LIMIT", limit, "OPS", o.Ops.String(),
-		"SURFACE", Surfaces[o.Surface], "STREAM", fmt.Sprint(o.Stream), "SECONDS", seconds, "WHAT", what).Replace(operations[o.Kind].words)
+		"SURFACE", Surfaces[o.Surface], "STREAM", fmt.Sprint(o.Stream), "SECONDS", seconds, "WHAT", what).Replace(kinds[o.Kind].words)
 }
 
 // Outcome is one permitted result of an operation.
 type Outcome = explore.Outcome[State]
 
-// Next is what the law permits when op meets s: nil where op can not occur. The numbers in op have to be in use in s, but
-// for those of tokens and keys not made yet, which occur to nobody.
+// Next is what the law permits when op meets s: nil, the empty list, where op can not occur, for example because its token or
+// key was not made yet. It never changes s. Streams and surfaces in op have to exist.
 func Next(p Params, s State, op Op) []Outcome {
 	if op.Token > len(s.Tokens) || op.Key > len(s.Keys) {
 		return nil
 	}
-	return operations[op.Kind].next(p, s, op)
+	return kinds[op.Kind].next(p, s, op)
 }
 
-func done(action Kind, to State, rules ...string) []Outcome {
+// step is an outcome that was not refused.
+func step(action Kind, to State, rules ...string) []Outcome {
 	return []Outcome{{Action: string(action), Rules: rules, To: to}}
 }
 
@@ -125,11 +126,11 @@ func mint(p Params, s State, op Op) []Outcome {
 		life = p.DefaultLife
 	}
 	if len(s.Tokens) == p.MaxTokens || life > p.MaxLife {
-		return nil
+		return nil // nothing lives longer (CAP-CAV-005); MaxTokens bounds the model, not the law
 	}
 	t := Token{Key: len(s.Keys), ID: len(s.Tokens) + 1, Ops: Roles[op.Role].Ops & p.Ops, Left: life}
 	s.Tokens = append(slices.Clone(s.Tokens), t)
-	return done(Mint, s, "CAP-CAV-004", "CAP-CAV-006", "CAP-IDN-001", "CAP-IDN-002", "CAP-KEY-002", "CAP-ROL-001", "CAP-ROL-002")
+	return step(Mint, s, "CAP-CAV-004", "CAP-CAV-006", "CAP-IDN-001", "CAP-IDN-002", "CAP-KEY-002", "CAP-ROL-001", "CAP-ROL-002")
 }
 
 // attenuate: a caveat joins those that stand there, each for itself; none replaces another.
@@ -147,10 +148,10 @@ func attenuate(p Params, s State, op Op) []Outcome {
 		t.Wait = max(t.Wait, op.Seconds)
 	}
 	s.Tokens = append(slices.Clone(s.Tokens), t.after(0))
-	return done(Attenuate, s, "CAP-CAV-003", "CAP-HMC-001", "CAP-HMC-002")
+	return step(Attenuate, s, "CAP-CAV-003", "CAP-HMC-001", "CAP-HMC-002")
 }
 
-// after is the token some seconds later. All tokens past their exp are alike.
+// after is the token some seconds later. All tokens past their exp are alike, which keeps the graph small.
 func (t Token) after(seconds int) Token {
 	t.Left, t.Wait = max(t.Left-seconds, 0), max(t.Wait-seconds, 0)
 	if t.Left == 0 {
@@ -165,16 +166,16 @@ func use(_ Params, s State, op Op) []Outcome {
 	if op.Token != 0 {
 		why, rules = s.Verdict(s.Tokens[op.Token-1], op.Surface, op.Ops)
 	}
-	free := slices.Index(s.Streams, Stream{})
-	switch {
-	case why != spec.None:
+	if why != spec.None {
 		return []Outcome{{Action: "Use_" + string(why), Reason: why, Rules: append(rules, "CAP-DEN-004"), To: s}}
-	case free < 0:
+	}
+	free := slices.Index(s.Streams, Stream{})
+	if free < 0 {
 		return nil
 	}
 	s.Streams = slices.Clone(s.Streams)
 	s.Streams[free] = Stream{op.Token, op.Ops}
-	return done(Use, s, rules...)
+	return step(Use, s, rules...)
 }
 
 // Verdict says why a surface refuses a request for op with t (None: it does not), and by which rules: is it a capability
@@ -195,11 +196,12 @@ func (s State) Verdict(t Token, surface int, op Ops) (why spec.Reason, rules []s
 	return spec.None, []string{"CAP-CAV-003", "CAP-CAV-009", "CAP-KEY-002"}
 }
 
+// finish: the request was answered, or its client has gone.
 func finish(_ Params, s State, op Op) []Outcome {
 	if s.Streams[op.Stream-1].Token == 0 {
 		return nil
 	}
-	return done(Finish, s.without(op.Stream), "CAP-REV-003")
+	return step(Finish, s.without(op.Stream), "ADM-CAP-006")
 }
 
 // end: may come before every surface has heard of the revocation, and one of these may then open another.
@@ -207,7 +209,7 @@ func end(_ Params, s State, op Op) []Outcome {
 	if !s.doomed(s.Streams[op.Stream-1]) {
 		return nil
 	}
-	return done(End, s.without(op.Stream), "CAP-CAV-005", "CAP-REV-003")
+	return step(End, s.without(op.Stream), "CAP-CAV-005", "CAP-REV-003")
 }
 
 func (s State) without(stream int) State {
@@ -221,7 +223,7 @@ func rotate(p Params, s State, _ Op) []Outcome {
 	if len(s.Keys) == p.MaxKeys {
 		return nil
 	}
-	return done(Rotate, s.rotated(p), "CAP-KEY-001", "CAP-KEY-002")
+	return step(Rotate, s.rotated(p), "CAP-KEY-001", "CAP-KEY-002")
 }
 
 func (s State) rotated(p Params) State {
@@ -238,7 +240,7 @@ func dropKey(p Params, s State, op Op) []Outcome {
 	}
 	s.Keys = slices.Clone(s.Keys)
 	s.Keys[op.Key-1] = Key{Is: "gone"}
-	return done(DropKey, s, "AMN-ZER-005", "CAP-KEY-002")
+	return step(DropKey, s, "AMN-ZER-005", "CAP-KEY-002")
 }
 
 // revokeID: covers the token that was minted and all that were attenuated from it.
@@ -247,7 +249,7 @@ func revokeID(p Params, s State, op Op) []Outcome {
 	if !ok || s.Tokens[op.Token-1].ID != op.Token {
 		return nil
 	}
-	return done(RevokeID, to, "CAP-REV-001", "CAP-REV-002")
+	return step(RevokeID, to, "CAP-REV-001", "CAP-REV-002")
 }
 
 // revokeKey: covers all tokens under the key. A current one is replaced, or what is minted next would be born revoked.
@@ -260,7 +262,7 @@ func revokeKey(p Params, s State, op Op) []Outcome {
 	if current {
 		to = to.rotated(p)
 	}
-	return done(RevokeKey, to, "CAP-KEY-002", "CAP-REV-001", "CAP-REV-002")
+	return step(RevokeKey, to, "CAP-KEY-002", "CAP-REV-001", "CAP-REV-002")
 }
 
 // revoke adds a revocation that is in force nowhere yet. One that is there already stays as it is, and one that covers
@@ -276,6 +278,7 @@ func (s State) revoke(p Params, r Revocation) (State, bool) {
 	return s, len(s.Revoked) <= p.MaxRevocations
 }
 
+// takeEffect: the surface learns of all that is revoked.
 func takeEffect(_ Params, s State, op Op) []Outcome {
 	to := s
 	to.Revoked = slices.Clone(s.Revoked)
@@ -285,7 +288,7 @@ func takeEffect(_ Params, s State, op Op) []Outcome {
 	if slices.Equal(to.Revoked, s.Revoked) {
 		return nil
 	}
-	return done(TakeEffect, to, "CAP-REV-002")
+	return step(TakeEffect, to, "CAP-REV-002")
 }
 
 // forget: only when nothing that the revocation covers could be admitted without it.
@@ -298,7 +301,7 @@ func forget(_ Params, s State, op Op) []Outcome {
 		return nil
 	}
 	s.Revoked = slices.Delete(slices.Clone(s.Revoked), i, i+1)
-	return done(Forget, s, "CAP-REV-004")
+	return step(Forget, s, "CAP-REV-004")
 }
 
 // tick: time passes for tokens, retired keys and revocations, but not before what is revoked or expired is so everywhere.
@@ -320,7 +323,7 @@ func tick(p Params, s State, op Op) []Outcome {
 	for i := range s.Revoked {
 		s.Revoked[i].Late = true
 	}
-	return done(Tick, s, "AMN-ZER-006", "CAP-CAV-005", "CAP-CAV-007", "CAP-KEY-002", "CAP-REV-002", "CAP-REV-003")
+	return step(Tick, s, "AMN-ZER-006", "CAP-CAV-005", "CAP-CAV-007", "CAP-KEY-002", "CAP-REV-002", "CAP-REV-003")
 }
 
 // restart: the node forgets its keys, its revocations and its streams. The tokens are in other hands.
@@ -331,5 +334,5 @@ func restart(p Params, s State, _ Op) []Outcome {
 	keys := slices.Repeat([]Key{{Is: "gone"}}, len(s.Keys))
 	s.Keys, s.First = append(keys, Key{Is: "current"}), len(keys)+1
 	s.Streams, s.Revoked = make([]Stream, len(s.Streams)), nil
-	return done(Restart, s, "AMN-RST-001", "AMN-RST-002")
+	return step(Restart, s, "AMN-RST-001", "AMN-RST-002")
 }

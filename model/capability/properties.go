@@ -36,7 +36,7 @@ func admitted(holds func(s State, t Token, st Stream) bool) func(State, Outcome)
 var attenuationNarrows = invariant{Name: "AttenuationNarrows", Rules: []string{"CAP-CAV-003", "CAP-HMC-002"},
 	Holds: everyToken(func(s State, t Token) bool {
 		minted := s.Tokens[t.ID-1]
-		return t.Key == minted.Key && t.Ops&^minted.Ops == 0 && t.Left <= minted.Left && t.Wait >= minted.Wait
+		return t.Key == minted.Key && t.Ops.within(minted.Ops) && t.Left <= minted.Left && t.Wait >= minted.Wait
 	})}
 
 var noUseTooEarly = stepProperty{Name: "NoUseTooEarly", Rules: []string{"CAP-CAV-007"},
@@ -45,7 +45,7 @@ var noUseTooEarly = stepProperty{Name: "NoUseTooEarly", Rules: []string{"CAP-CAV
 func (p Params) invariants() []invariant {
 	return []invariant{
 		{Name: "RolesImplyNothing", Rules: []string{"CAP-ROL-001", "CAP-ROL-002"}, Holds: everyToken(func(_ State, t Token) bool {
-			return slices.ContainsFunc(Roles, func(r Role) bool { return t.Ops&^r.Ops == 0 })
+			return slices.ContainsFunc(Roles, func(r Role) bool { return t.Ops.within(r.Ops) })
 		})},
 		{Name: "EveryTokenExpires", Rules: []string{"CAP-CAV-004", "CAP-CAV-005"}, Holds: everyToken(func(_ State, t Token) bool {
 			return t.Left <= p.MaxLife
@@ -61,6 +61,7 @@ func (p Params) invariants() []invariant {
 			current := slices.IndexFunc(s.Keys, func(k Key) bool { return k.Is == "current" }) + 1
 			return current == len(s.Keys) && !s.revoked(Token{Key: current}, 0)
 		}},
+		// A key is retired for as long as its grace lasts, and that is at most the life of a capability.
 		{Name: "GraceIsBounded", Rules: []string{"CAP-CAV-005", "CAP-KEY-002"}, Holds: func(s State) bool {
 			return !slices.ContainsFunc(s.Keys, func(k Key) bool { return (k.Is == "retired") != (k.Grace > 0) || k.Grace > p.MaxLife })
 		}},
@@ -76,7 +77,7 @@ func (p Params) invariants() []invariant {
 func (p Params) stepProperties() []stepProperty {
 	return []stepProperty{
 		{Name: "NoUseExpired", Rules: []string{"CAP-CAV-005"}, Holds: admitted(func(_ State, t Token, _ Stream) bool { return t.Left > 0 })},
-		{Name: "NoUseBeyondOps", Rules: []string{"CAP-CAV-009", "CAP-ROL-003"}, Holds: admitted(func(_ State, t Token, st Stream) bool {
+		{Name: "NoUseBeyondOps", Rules: []string{"CAP-CAV-009", "CAP-ROL-002"}, Holds: admitted(func(_ State, t Token, st Stream) bool {
 			return t.Ops&st.Op != 0
 		})},
 		{Name: "NoUseWithoutKey", Rules: []string{"CAP-IDN-003", "CAP-KEY-002"}, Holds: admitted(func(s State, t Token, _ Stream) bool {

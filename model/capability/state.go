@@ -7,7 +7,7 @@ import (
 	"github.com/rustyonions/micronode/model/explore"
 )
 
-// Ops is a set of operations: bit i stands for Operations[i].
+// Ops is a set of operations that requests ask for: bit i stands for Operations[i].
 type Ops uint32
 
 // Operations are the operations of all roles. Read-only.
@@ -32,6 +32,8 @@ func (o Ops) Names() (names []string) {
 	}
 	return names
 }
+
+func (o Ops) within(all Ops) bool { return o&^all == 0 }
 
 func (o Ops) String() string { return strings.Join(o.Names(), ",") }
 
@@ -82,7 +84,8 @@ type Revocation struct {
 	Late  bool   // the second within which it must have come into force is over
 }
 
-// State is the node with its surfaces, and the tokens in the world. Numbers of tokens, keys and streams start at 1.
+// State is the node with its surfaces, and the tokens in the world. Numbers of tokens, keys and streams start at 1, so
+// that s.Tokens[n-1] is token n. A function that changes a list makes a new one first (slices.Clone).
 type State struct {
 	Tokens  []Token // in the order of their making
 	Keys    []Key   // likewise; the last one is current
@@ -100,11 +103,13 @@ func (r Revocation) covers(t Token) bool {
 	return r.Of == "id" && r.N == t.ID || r.Of == "key" && r.N == t.Key
 }
 
-// revoked says whether a revocation covers t and is in force on the surfaces in the set.
+// revoked says whether a revocation covers t and is in force on the surfaces in the set; with the empty set, 0, it need
+// not be in force anywhere.
 func (s State) revoked(t Token, surfaces uint8) bool {
 	return slices.ContainsFunc(s.Revoked, func(r Revocation) bool { return r.covers(t) && r.Heard&surfaces == surfaces })
 }
 
+// held says that the node still has the key of t.
 func (s State) held(t Token) bool { return s.Keys[t.Key-1].Is != "gone" }
 
 // alive says that t could be admitted somewhere, now or later; a token that is not never comes back.
@@ -125,19 +130,20 @@ func (s State) doomed(st Stream) bool {
 // spreading says that the revocation is not in force everywhere.
 func (p Params) spreading(r Revocation) bool { return r.Heard != p.everywhere() }
 
+// everywhere is the set of all surfaces.
 func (p Params) everywhere() uint8 { return 1<<p.Surfaces - 1 }
 
 // canon writes the variables of the TLA+ module.
 func (p Params) canon(s State) string {
-	tokens := each(s.Tokens, func(t Token) string {
+	tokens := explore.Each(s.Tokens, func(t Token) string {
 		return explore.Rec("key", explore.Int(t.Key), "id", explore.Int(t.ID), "ops", quoted(t.Ops.Names()),
 			"left", explore.Int(t.Left), "wait", explore.Int(t.Wait))
 	})
-	keys := each(s.Keys, func(k Key) string { return explore.Rec("is", explore.Str(k.Is), "grace", explore.Int(k.Grace)) })
-	streams := each(s.Streams, func(st Stream) string {
+	keys := explore.Each(s.Keys, func(k Key) string { return explore.Rec("is", explore.Str(k.Is), "grace", explore.Int(k.Grace)) })
+	streams := explore.Each(s.Streams, func(st Stream) string {
 		return explore.Rec("token", explore.Int(st.Token), "op", explore.Str(st.Op.String()))
 	})
-	revoked := each(s.Revoked, func(r Revocation) string {
+	revoked := explore.Each(s.Revoked, func(r Revocation) string {
 		var heard []string
 		for i, name := range Surfaces {
 			if r.Heard&(1<<i) != 0 {
@@ -150,11 +156,4 @@ func (p Params) canon(s State) string {
 		"streams", explore.Seq(streams...), "revoked", explore.Set(revoked...))
 }
 
-func quoted(names []string) string { return explore.Set(each(names, explore.Str)...) }
-
-func each[T any](list []T, text func(T) string) (texts []string) {
-	for _, x := range list {
-		texts = append(texts, text(x))
-	}
-	return texts
-}
+func quoted(names []string) string { return explore.Set(explore.Each(names, explore.Str)...) }

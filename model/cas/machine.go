@@ -1,10 +1,6 @@
 package cas
 
-import (
-	"strconv"
-
-	"github.com/rustyonions/micronode/model/explore"
-)
+import "github.com/rustyonions/micronode/model/explore"
 
 // Small is the preset of tla/Cas.cfg: two puts and two gets in an amnesic store of three units. Nothing rots in it, so that
 // every step can be taken from outside of a node.
@@ -25,29 +21,28 @@ func SmallPersistent() Params {
 // Constants are the parameters as a configuration of the TLA+ module has them.
 func (p Params) Constants() map[string]string {
 	return map[string]string{
-		"Capacity": strconv.Itoa(p.Capacity), "MaxObject": strconv.Itoa(p.MaxObject), "First": strconv.Itoa(p.First),
-		"Last": strconv.Itoa(p.Last), "Writers": strconv.Itoa(p.Writers), "Readers": strconv.Itoa(p.Readers),
+		"Capacity": explore.Int(p.Capacity), "MaxObject": explore.Int(p.MaxObject), "First": explore.Int(p.First),
+		"Last": explore.Int(p.Last), "Writers": explore.Int(p.Writers), "Readers": explore.Int(p.Readers),
 		"Rot": explore.Bool(p.Rot), "Persistent": explore.Bool(p.Persistent),
 	}
 }
 
 // Canon writes a state as the TLA+ module would.
 func Canon(p Params, s State) string {
-	var copies, writers []string
-	for _, c := range s.Copies {
+	copies := explore.Each(s.Copies, func(c Copy) string {
 		var readers []string
 		for r := 1; r <= p.Readers; r++ {
-			if c.Readers>>r&1 == 1 {
+			if c.readBy(r) {
 				readers = append(readers, explore.Int(r))
 			}
 		}
-		copies = append(copies, explore.Rec("object", explore.Int(c.Object), "health", explore.Str(string(c.Health)),
-			"kept", explore.Bool(c.Kept), "readers", explore.Set(readers...)))
-	}
-	for _, w := range s.Writers {
-		writers = append(writers, explore.Rec("stage", explore.Str(string(w.Stage)), "length", explore.Int(w.Length),
-			"address", explore.Int(w.Address), "units", explore.Int(w.Units)))
-	}
+		return explore.Rec("object", explore.Int(c.Object), "health", explore.Str(string(c.Health)), "kept", explore.Bool(c.Kept),
+			"readers", explore.Set(readers...))
+	})
+	writers := explore.Each(s.Writers, func(w Writer) string {
+		return explore.Rec("stage", explore.Str(string(w.Stage)), "length", explore.Int(w.Length), "address", explore.Int(w.Address),
+			"units", explore.Int(w.Units))
+	})
 	return explore.Vars("up", explore.Bool(s.Up), "broken", explore.Bool(s.Broken), "free", explore.Int(s.Free),
 		"copies", explore.Set(copies...), "writer", explore.Seq(writers...))
 }
@@ -57,6 +52,7 @@ func Machine(p Params) explore.Machine[State, Op] {
 	return machine(p, func(s State, op Op) []Outcome { return Next(p, s, op) })
 }
 
+// machine takes next from outside, so that a test can show that the properties notice a wrong one.
 func machine(p Params, next func(State, Op) []Outcome) explore.Machine[State, Op] {
 	return explore.Machine[State, Op]{
 		Name: "Cas", Init: Init(p), Ops: Ops(p), Next: next,

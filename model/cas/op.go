@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Kind names an operation. It is the first part of the names of its actions.
+// Kind names an operation. The names of its actions begin with it, and go on with what came of it: Commit_truncated.
 type Kind string
 
 // The operations; the package comment says what each is.
@@ -37,10 +37,8 @@ var words = map[Kind]string{
 
 // String says in words what happens.
 func (op Op) String() string {
-	text := words[op.Kind]
-	for brace, n := range map[string]int{"{w}": op.Writer, "{r}": op.Reader, "{o}": op.Object} {
-		text = strings.ReplaceAll(text, brace, strconv.Itoa(n))
-	}
+	text := strings.NewReplacer("{w}", strconv.Itoa(op.Writer), "{r}", strconv.Itoa(op.Reader), "{o}", strconv.Itoa(op.Object)).
+		Replace(words[op.Kind])
 	if op.Kind == Begin && op.Length != None {
 		text += ", length " + strconv.Itoa(op.Length)
 	}
@@ -55,8 +53,8 @@ func (op Op) String() string {
 func Ops(p Params) []Op {
 	var ops []Op
 	for w := 1; w <= p.Writers; w++ {
-		for _, put := range [][2]int{{None, None}, {p.Last, p.Last}, {p.First, p.Last}, {p.Capacity + 1, None}} {
-			ops = append(ops, Op{Kind: Begin, Writer: w, Length: put[0], Address: put[1]})
+		for _, declared := range [][2]int{{None, None}, {p.Last, p.Last}, {p.First, p.Last}, {p.Capacity + 1, None}} {
+			ops = append(ops, Op{Kind: Begin, Writer: w, Length: declared[0], Address: declared[1]})
 		}
 		ops = append(ops, Op{Kind: Arrive, Writer: w}, Op{Kind: Commit, Writer: w}, Op{Kind: Abort, Writer: w})
 		if p.Persistent {

@@ -8,13 +8,14 @@ import (
 
 // invariants hold in every state. Those about answers ask next for them.
 func invariants(p Params, next func(State, Op) []Outcome) []explore.Invariant[State] {
-	action := func(s State, op Op) string {
+	answer := func(s State, op Op) string { // the action that op has in s, if there is just one
 		if o := next(s, op); len(o) == 1 {
 			return o[0].Action
 		}
 		return ""
 	}
 	all := []explore.Invariant[State]{
+		// What is counted free is what nobody uses: no room is lost, and none is given twice.
 		{Name: "RoomIsExact", Rules: []string{"CAS-CAP-002", "CAS-CAP-008", "CAS-PUT-005", "CAS-DEL-003", "CAS-INT-009"}, Holds: func(s State) bool {
 			used := 0
 			for _, c := range s.Copies {
@@ -30,6 +31,7 @@ func invariants(p Params, next func(State, Op) []Outcome) []explore.Invariant[St
 			return !slices.ContainsFunc(s.Copies, func(c Copy) bool { return c.Object > p.MaxObject }) &&
 				!slices.ContainsFunc(s.Writers, func(w Writer) bool { return w.Units > p.MaxObject })
 		}},
+		// A copy is in the index or some get reads it, and the index has each object at most once.
 		{Name: "NothingIsLeftOver", Rules: []string{"CAS-PUT-002", "CAS-DEL-003", "AMN-ZER-004"}, Holds: func(s State) bool {
 			kept := map[int]int{}
 			for _, c := range s.Copies {
@@ -41,22 +43,23 @@ func invariants(p Params, next func(State, Op) []Outcome) []explore.Invariant[St
 			}
 			return !slices.ContainsFunc(s.Copies, func(c Copy) bool { return kept[c.Object] > 1 })
 		}},
+		// get, has and stat say the same of an object: it is there, it is not, or it is quarantined.
 		{Name: "AnswersAgree", Rules: []string{"CAS-GET-001", "CAS-GET-002", "CAS-GET-003", "CAS-INT-004"}, Holds: func(s State) bool {
-			answers := map[string][2]string{"Has_true": {"Stat", "Get"}, "Has_false": {"Stat_not_found", "Get_not_found"},
-				"Has_integrity": {"Stat_integrity", "Get_integrity"}}
+			reasons := map[string]string{"Has_true": "", "Has_false": "_not_found", "Has_integrity": "_integrity"}
 			for o := p.First; o <= p.Last && s.Up; o++ {
-				want, ok := answers[action(s, Op{Kind: Has, Object: o})]
-				if !ok || action(s, Op{Kind: Stat, Object: o}) != want[0] {
+				reason, ok := reasons[answer(s, Op{Kind: Has, Object: o})]
+				if !ok || answer(s, Op{Kind: Stat, Object: o}) != "Stat"+reason {
 					return false
 				}
 				for r := 1; r <= p.Readers; r++ {
-					if s.reading(r) == nil && action(s, Op{Kind: Get, Reader: r, Object: o}) != want[1] {
+					if s.reading(r) == nil && answer(s, Op{Kind: Get, Reader: r, Object: o}) != "Get"+reason {
 						return false
 					}
 				}
 			}
 			return true
 		}},
+		// A store that does not run has whole objects and nothing else.
 		{Name: "NothingHalfSurvives", Rules: []string{"CAS-PUT-005", "CAS-PER-005", "CAS-LIN-003"}, Holds: func(s State) bool {
 			used := func(c Copy) bool { return !c.Kept || c.Readers != 0 }
 			return s.Up || !s.Broken && !slices.ContainsFunc(s.Copies, used) &&
@@ -67,14 +70,13 @@ func invariants(p Params, next func(State, Op) []Outcome) []explore.Invariant[St
 		all = append(all, explore.Invariant[State]{Name: "AmnesiaForgets", Rules: []string{"AMN-RST-001", "CAS-PER-001"},
 			Holds: func(s State) bool { return s.Up || len(s.Copies) == 0 }})
 	}
-	if p.Rot {
+	if p.Rot { // no get delivers bytes that are not good
 		all = append(all, explore.Invariant[State]{Name: "BytesAreVerified", Rules: []string{"CAS-INT-001", "CAS-INT-002", "CAS-GET-007"},
 			Holds: func(s State) bool {
-				for _, c := range s.Copies {
-					for r := 1; r <= p.Readers; r++ {
-						if c.Readers>>r&1 == 1 && c.Health != Good && action(s, Op{Kind: Read, Reader: r}) == "Read" {
-							return false
-						}
+				for r := 1; r <= p.Readers; r++ {
+					c := s.reading(r)
+					if c != nil && c.Health != Good && answer(s, Op{Kind: Read, Reader: r}) == "Read" {
+						return false
 					}
 				}
 				return true
@@ -97,7 +99,7 @@ func putOf(p Params, object int, from, to State) bool {
 
 // steps are what no step may do to an object or to a get.
 func steps(p Params) []explore.StepProperty[State] {
-	each := func(holds func(object int, from, to State) bool) func(State, Outcome) bool {
+	eachObject := func(holds func(object int, from, to State) bool) func(State, Outcome) bool {
 		return func(from State, o Outcome) bool {
 			for object := p.First; object <= p.Last; object++ {
 				if !holds(object, from, o.To) {
@@ -107,63 +109,69 @@ func steps(p Params) []explore.StepProperty[State] {
 			return true
 		}
 	}
+	eachGet := func(holds func(before, after *Copy, o Outcome) bool) func(State, Outcome) bool { // after is nil if it has ended
+		return func(from State, o Outcome) bool {
+			for r := 1; r <= p.Readers; r++ {
+				if before := from.reading(r); before != nil && !holds(before, o.To.reading(r), o) {
+					return false
+				}
+			}
+			return true
+		}
+	}
 	all := []explore.StepProperty[State]{
+		// An object that was not there is there after a put of it, and after nothing else.
 		{Name: "AppearsByPut", Rules: []string{"CAS-PUT-004", "CAS-PUT-005", "CAS-PUT-006", "CAS-DEL-001", "CAS-PER-002", "CAS-PER-004"},
-			Holds: each(func(o int, from, to State) bool {
+			Holds: eachObject(func(o int, from, to State) bool {
 				return from.Health(o) != Absent || to.Health(o) == Absent || putOf(p, o, from, to)
 			})},
+		// When a put is answered, or has taken effect and waits for its answer, its object is there and not quarantined.
 		{Name: "AcknowledgedIsStored", Rules: []string{"CAS-PUT-001", "CAS-PER-002"}, Holds: func(from State, o Outcome) bool {
 			for i, w := range from.Writers {
-				stage := o.To.Writers[i].Stage
+				stage, health := o.To.Writers[i].Stage, o.To.Health(w.Units)
 				answered := (o.Action == "Commit_created" || o.Action == "Commit_known") && stage != w.Stage
-				if h := o.To.Health(w.Units); (answered || w.Units > 0 && (stage == Created || stage == Known)) && h != Good && h != Rotten {
+				effective := (stage == Created || stage == Known) && w.Units > 0
+				if (answered || effective) && health != Good && health != Rotten {
 					return false
 				}
 			}
 			return true
 		}},
+		// An object that was there goes by a delete or with the end of an amnesic life, and by nothing that a put does.
 		{Name: "LeavesByDelete", Rules: []string{"CAS-PUT-001", "CAS-CAP-005", "CAS-PER-002", "CAS-PER-003"},
-			Holds: each(func(o int, from, to State) bool {
+			Holds: eachObject(func(o int, from, to State) bool {
 				switch {
 				case from.Health(o) == Absent || to.Health(o) != Absent:
 					return true
 				case p.Persistent:
 					return slices.Contains(from.Writers, Writer{Deleting, None, o, 0})
 				}
-				return !to.Up || slices.Equal(from.Writers, to.Writers) // nothing that a put does
+				return !to.Up || slices.Equal(from.Writers, to.Writers) // a put changes its writer, a delete here does not
 			})},
-		{Name: "PutLeavesStoredAlone", Rules: []string{"CAS-PUT-002", "CAS-PUT-007"}, Holds: func(from State, o Outcome) bool {
-			for r := 1; r <= p.Readers; r++ {
-				before, after := from.reading(r), o.To.reading(r)
-				if before != nil && after != nil && before.Kept && before.Health != Bad && !after.Kept && o.To.kept(after.Object) != nil {
-					return false
-				}
+		// A copy that is read and not quarantined is not replaced by another of the same object, whoever puts what.
+		{Name: "PutLeavesStoredAlone", Rules: []string{"CAS-PUT-002", "CAS-PUT-007"}, Holds: eachGet(func(before, after *Copy, o Outcome) bool {
+			return after == nil || !before.Kept || before.Health == Bad || after.Kept || o.To.kept(after.Object) == nil
+		})},
+		// A get reads one object until it ends by itself, by a bad copy or with the node.
+		{Name: "ReadersKeepTheirCopy", Rules: []string{"CAS-GET-007"}, Holds: eachGet(func(before, after *Copy, o Outcome) bool {
+			if after == nil {
+				return !o.To.Up || o.Action == "EndGet" || o.Action == "Read_integrity"
 			}
-			return true
-		}},
-		{Name: "ReadersKeepTheirCopy", Rules: []string{"CAS-GET-007"}, Holds: func(from State, o Outcome) bool {
-			for r := 1; r <= p.Readers; r++ {
-				before, after := from.reading(r), o.To.reading(r)
-				ended := !o.To.Up || o.Action == "EndGet" || o.Action == "Read_integrity"
-				if before != nil && (after == nil && !ended || after != nil && after.Object != before.Object) {
-					return false
-				}
-			}
-			return true
-		}},
+			return after.Object == before.Object
+		})},
 	}
 	if p.Rot {
 		all = append(all, explore.StepProperty[State]{Name: "QuarantineLasts", Rules: []string{"CAS-INT-004", "CAS-INT-005"},
-			Holds: each(func(o int, from, to State) bool {
+			Holds: eachObject(func(o int, from, to State) bool {
 				return from.Health(o) != Bad || to.Health(o) == Bad || to.Health(o) == Absent || putOf(p, o, from, to)
 			})}, explore.StepProperty[State]{Name: "OnlyRotIsQuarantined", Rules: []string{"CAS-INT-004", "CAS-INT-008"},
-			Holds: each(func(o int, from, to State) bool {
+			Holds: eachObject(func(o int, from, to State) bool {
 				return to.Health(o) != Bad || from.Health(o) == Bad || from.Health(o) == Rotten
 			})})
 	}
 	if p.Persistent {
 		all = append(all, explore.StepProperty[State]{Name: "NoWriteAfterFailedSync", Rules: []string{"CAS-PER-011"},
-			Holds: each(func(o int, from, to State) bool {
+			Holds: eachObject(func(o int, from, to State) bool {
 				return !from.Broken || !to.Broken || (from.Health(o) == Absent) == (to.Health(o) == Absent)
 			})})
 	}
@@ -173,8 +181,8 @@ func steps(p Params) []explore.StepProperty[State] {
 // promises are what happens in the end. Fairness is on kinds of steps: that of Abort is the limit on puts without
 // progress, that of EndGet the limit on requests, Scrub runs once an hour, a sync returns, and the node answers.
 func promises(p Params) []explore.LeadsTo[State] {
-	busy := func(s State) bool { return !slices.Contains(s.Writers, idle) }
-	held := func(s State) bool { // every get reads what was deleted
+	allBusy := func(s State) bool { return !slices.Contains(s.Writers, idle) }
+	allHold := func(s State) bool { // every get reads what was deleted
 		for r := 1; r <= p.Readers; r++ {
 			if c := s.reading(r); c == nil || c.Kept {
 				return false
@@ -183,11 +191,13 @@ func promises(p Params) []explore.LeadsTo[State] {
 		return true
 	}
 	all := []explore.LeadsTo[State]{
+		// Puts do not keep everybody from writing for ever, unless the disk has failed.
 		{Name: "PutsEnd", Rules: []string{"CAS-PUT-005", "CAS-CAP-003"},
 			Fair: []string{"Abort", "Durable", "Answer_created", "Answer_known", "Answer_deleted"},
-			From: busy, To: func(s State) bool { return !busy(s) || s.Broken }},
+			From: allBusy, To: func(s State) bool { return !allBusy(s) || s.Broken }},
+		// Gets do not hold the room of what was deleted for ever.
 		{Name: "DeletedRoomReturns", Rules: []string{"CAS-DEL-003", "AMN-ZER-004"}, Fair: []string{"EndGet"},
-			From: held, To: func(s State) bool { return !held(s) }},
+			From: allHold, To: func(s State) bool { return !allHold(s) }},
 	}
 	for o := p.First; o <= p.Last && p.Rot; o++ {
 		all = append(all, explore.LeadsTo[State]{Name: "RotIsFound", Rules: []string{"CAS-INT-007"}, Fair: []string{"Scrub"},

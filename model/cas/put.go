@@ -2,7 +2,8 @@ package cas
 
 import "github.com/rustyonions/micronode/spec"
 
-// begin announces a put, with its length and its address or without. No room is taken yet.
+// begin announces a put, with its length and its address or without. No room is taken yet. A length of None is below all
+// limits.
 func (s State) begin(p Params, op Op) []Outcome {
 	w := &s.Writers[op.Writer-1]
 	switch {
@@ -25,7 +26,7 @@ func (s State) arrive(p Params, op Op) []Outcome {
 	switch {
 	case w.Stage != Open:
 		return nil
-	case w.Units == w.Length:
+	case w.Units == w.Length: // never, if none was declared
 		return refused(s.cut(w), Arrive, spec.Oversize, "CAS-PUT-008", "CAS-PUT-005")
 	case w.Units == p.MaxObject:
 		return refused(s.cut(w), Arrive, spec.Oversize, "CAS-CAP-001", "CAS-PUT-005")
@@ -38,7 +39,7 @@ func (s State) arrive(p Params, op Op) []Outcome {
 }
 
 // commit is the end that a client gives to its put. With amnesia the object is stored in the same moment, or was; with
-// persistence it is on its way to stable storage now, unless the disk is full.
+// persistence it is on its way to stable storage now, or the disk is full.
 func (s State) commit(p Params, op Op) []Outcome {
 	w := &s.Writers[op.Writer-1]
 	object := w.Units // what the bytes hash to
@@ -50,11 +51,11 @@ func (s State) commit(p Params, op Op) []Outcome {
 	case w.Address != None && w.Address != object:
 		return refused(s.cut(w), Commit, spec.BadDigest, "CAS-PUT-004", "CAS-PUT-005")
 	case object < p.First || object > p.Last:
-		return nil // no client here has such an object
+		return nil // clients put nothing else to an end, which keeps the graph small
 	case s.Broken:
 		return refused(s.cut(w), Commit, spec.NotReady, "CAS-PER-011", "CAS-PUT-005")
 	case p.Persistent:
-		writing := s.clone()
+		writing := s.clone() // a state of its own for one of two outcomes
 		writing.Writers[op.Writer-1] = Writer{Writing, None, None, object}
 		return append(step(writing, "Commit", "CAS-PER-002", "CAS-PUT-006"),
 			refused(s.cut(w), Commit, spec.StoreFull, "CAS-PER-012", "CAS-PUT-005")...)
@@ -75,15 +76,15 @@ func (s State) abort(_ Params, op Op) []Outcome {
 	return step(s.cut(w), "Abort", "CAS-PUT-005")
 }
 
-// cut ends a put without a trace.
+// cut ends the put of w, which is one of the writers of s, without a trace.
 func (s State) cut(w *Writer) State {
 	s.Free += w.Units
 	*w = idle
 	return s
 }
 
-// durable is the return of a sync. If it succeeded the write takes effect. If it failed the fate of the write is open
-// until the node has been restarted, and the node takes no other.
+// durable is the return of a sync. If it succeeded the write takes effect. If it failed the node takes no other write,
+// believes no other sync, and the fate of the write is open until a restart: it stays Writing or Deleting until then.
 func (s State) durable(_ Params, op Op) []Outcome {
 	w := &s.Writers[op.Writer-1]
 	if s.Broken || w.Stage != Writing && w.Stage != Deleting {
@@ -91,15 +92,14 @@ func (s State) durable(_ Params, op Op) []Outcome {
 	}
 	failed := s.clone()
 	failed.Broken = true
-	switch done := *w; {
-	case done.Stage == Deleting:
-		s.forget(done.Address)
-		*w = Writer{Deleted, None, None, 0}
-	case s.store(done.Units):
-		*w = Writer{Created, None, None, 0}
-	default:
-		*w = Writer{Known, None, None, 0}
+	effect := Known
+	if w.Stage == Deleting {
+		s.forget(w.Address)
+		effect = Deleted
+	} else if s.store(w.Units) { // it is new
+		effect = Created
 	}
+	*w = Writer{effect, None, None, 0}
 	return append(step(s, "Durable", "CAS-PER-002", "CAS-LIN-001"), refused(failed, Durable, spec.NotReady, "CAS-PER-011")...)
 }
 

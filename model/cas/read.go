@@ -25,7 +25,7 @@ func (s State) get(_ Params, op Op) []Outcome {
 	if why, rule := s.find(op.Object); why != spec.None {
 		return refused(s, Get, why, rule)
 	}
-	s.kept(op.Object).Readers |= 1 << op.Reader
+	s.kept(op.Object).Readers |= 1 << op.Reader // puts it into the set
 	return step(s, "Get", "CAS-PUT-001", "CAS-GET-007", "CAS-CAP-006")
 }
 
@@ -40,8 +40,7 @@ func (s State) read(_ Params, op Op) []Outcome {
 		return step(s, "Read", "CAS-INT-001", "CAS-PUT-001", "CAS-GET-007")
 	}
 	c.Health = Bad
-	c.Readers &^= 1 << op.Reader
-	s.sweep()
+	s.release(c, op.Reader)
 	return refused(s, Read, spec.Integrity, "CAS-INT-002", "CAS-INT-003", "CAS-INT-004", "CAS-INT-009")
 }
 
@@ -51,8 +50,7 @@ func (s State) endGet(_ Params, op Op) []Outcome {
 	if c == nil {
 		return nil
 	}
-	c.Readers &^= 1 << op.Reader
-	s.sweep()
+	s.release(c, op.Reader)
 	return step(s, "EndGet", "CAS-DEL-003", "AMN-ZER-004")
 }
 
@@ -68,7 +66,7 @@ func (s State) has(_ Params, op Op) []Outcome {
 	}
 }
 
-// stat asks for the length of an object.
+// stat asks for the length of an object, which here is its number.
 func (s State) stat(_ Params, op Op) []Outcome {
 	if why, rule := s.find(op.Object); why != spec.None {
 		return refused(s, Stat, why, rule)
@@ -77,12 +75,12 @@ func (s State) stat(_ Params, op Op) []Outcome {
 }
 
 // delete takes an object out of the index, quarantined or not: with amnesia at once, with persistence when that is
-// durable. Deletes of one object take turns.
+// durable. Then it takes the time of its client, and a second delete of the object waits until the first is done.
 func (s State) delete(p Params, op Op) []Outcome {
 	w := &s.Writers[op.Writer-1]
-	another := slices.Contains(s.Writers, Writer{Deleting, None, op.Object, 0})
+	underWay := slices.Contains(s.Writers, Writer{Deleting, None, op.Object, 0})
 	switch {
-	case p.Persistent && (w.Stage != Idle || another):
+	case p.Persistent && (w.Stage != Idle || underWay):
 		return nil
 	case s.Broken:
 		return refused(s, Delete, spec.NotReady, "CAS-PER-011")

@@ -7,17 +7,14 @@ import (
 	"github.com/rustyonions/micronode/spec"
 )
 
-// Call is an operation on one address as a client sees it: complete, from the request to the answer.
+// Call is an operation on one address as a client sees it: complete, from the request to the answer. To clients an address
+// is a register with a few values (CAS-LIN-001), and this file says from the steps of the model what each call does to it.
 type Call string
 
 // The calls. CallRestart is no request: it is the node that ends, in order or not, and comes back.
 const (
-	CallPut     Call = "put"
-	CallGet     Call = "get"
-	CallHas     Call = "has"
-	CallStat    Call = "stat"
-	CallDelete  Call = "delete"
-	CallRestart Call = "restart"
+	CallPut, CallGet, CallHas         Call = "put", "get", "has"
+	CallStat, CallDelete, CallRestart Call = "stat", "delete", "restart"
 )
 
 // Result is an answer that the law permits and what the address is like afterwards. Yes says of a put that the object is
@@ -38,7 +35,7 @@ func Permits(persistent bool, h Health, c Call, lost bool) (results []Result) {
 	if h != Absent { // object 1 is the one in question
 		room.Copies, room.Free = []Copy{{1, h, true, 0}}, room.Free-1
 	}
-	full := room
+	full := room // another object takes the rest
 	full.Copies, full.Free = append(slices.Clone(room.Copies), Copy{room.Free, Good, true, 0}), 0
 	end := func(o Outcome) {
 		for _, s := range settled(p, o.To) {
@@ -61,6 +58,7 @@ func Permits(persistent bool, h Health, c Call, lost bool) (results []Result) {
 	return results
 }
 
+// scripts are the steps of the calls, where nothing goes wrong.
 var scripts = map[Call][]Op{
 	CallPut: {{Kind: Begin, Writer: 1, Length: 1, Address: 1}, {Kind: Arrive, Writer: 1}, {Kind: Commit, Writer: 1},
 		{Kind: Durable, Writer: 1}, {Kind: Answer, Writer: 1}},
@@ -91,7 +89,7 @@ func walk(p Params, s State, steps []Op, lost bool, end func(Outcome)) {
 func settled(p Params, s State) (all []State) {
 	end := Op{Kind: Abort, Writer: 1}
 	if stage := s.Writers[0].Stage; stage == Writing || stage == Deleting {
-		end.Kind = Crash
+		end = Op{Kind: Crash}
 	}
 	for _, o := range Next(p, s, end) {
 		all = append(all, o.To)

@@ -11,7 +11,7 @@ import (
 type Params struct {
 	Capacity    int  // units that the store may hold
 	MaxObject   int  // units of the largest object that the law allows
-	First, Last int  // the objects that clients use: object n is n units long
+	First, Last int  // the objects that clients put to an end and ask for: object n is n units long
 	Writers     int  // clients that put, and with persistence delete: one operation each at a time
 	Readers     int  // gets at a time
 	Rot         bool // bits may flip
@@ -59,16 +59,19 @@ type Copy struct {
 	Object  int
 	Health  Health
 	Kept    bool
-	Readers uint64 // bit r is set while get r reads this copy
+	Readers uint64 // a set of gets: bit r is 1 while get r reads this copy
 }
 
-// State is one store: what it holds, who uses it, and how much room it thinks there is left.
+func (c Copy) readBy(reader int) bool { return c.Readers>>reader&1 == 1 }
+
+// State is one store: what it holds, who uses it, and how much room it thinks there is left. The functions of the model
+// get a state of their own (Next sees to that) and write into it: with w := &s.Writers[0], *w = idle changes s.
 type State struct {
 	Up      bool // the process runs
 	Broken  bool // a sync has failed since the start
 	Free    int  // units, counted up and down as room is taken and given back
 	Copies  []Copy
-	Writers []Writer
+	Writers []Writer // element 0 is writer 1
 }
 
 // Outcome is one thing that the law permits to happen.
@@ -81,20 +84,21 @@ func Init(p Params) State {
 
 var idle = Writer{Stage: Idle, Length: None, Address: None}
 
-// Next is the law: all that may happen when op meets s. It never changes s.
+// Next is the law: all that may happen when op meets s; nil, the empty list, where op is impossible. It never changes s.
 func Next(p Params, s State, op Op) []Outcome {
-	if s.Up == (op.Kind == Start) {
-		return nil // a node that does not run can only be started
+	if starts := op.Kind == Start; starts == s.Up {
+		return nil // a node that runs is not started, and with one that does not run nothing else can be done
 	}
 	return operations[op.Kind](s.clone(), p, op)
 }
 
-// operations has the function of each kind. It is given a copy of the state and may change it.
+// operations leads from each kind to its function, which gets a state of its own: those of the first two lines are in
+// put.go, of the third in read.go, and of the fourth in life.go.
 var operations = map[Kind]func(State, Params, Op) []Outcome{
 	Begin: State.begin, Arrive: State.arrive, Commit: State.commit, Abort: State.abort,
+	Durable: State.durable, Answer: State.answer,
 	Get: State.get, Read: State.read, EndGet: State.endGet, Has: State.has, Stat: State.stat, Delete: State.delete,
-	Durable: State.durable, Answer: State.answer, Flip: State.flip, Scrub: State.scrub,
-	Stop: State.stop, Crash: State.crash, Start: State.start,
+	Flip: State.flip, Scrub: State.scrub, Stop: State.stop, Crash: State.crash, Start: State.start,
 }
 
 func (s State) clone() State {
@@ -114,8 +118,17 @@ func refused(to State, kind Kind, why spec.Reason, rules ...string) []Outcome {
 
 // kept is the copy of an object that the index has, or nil.
 func (s State) kept(object int) *Copy {
-	if i := slices.IndexFunc(s.Copies, func(c Copy) bool { return c.Kept && c.Object == object }); i >= 0 {
-		return &s.Copies[i]
+	return s.one(func(c Copy) bool { return c.Kept && c.Object == object })
+}
+
+// reading is the copy that a get reads, or nil.
+func (s State) reading(reader int) *Copy {
+	return s.one(func(c Copy) bool { return c.readBy(reader) })
+}
+
+func (s State) one(is func(Copy) bool) *Copy {
+	if i := slices.IndexFunc(s.Copies, is); i >= 0 {
+		return &s.Copies[i] // the place in s, not a copy of it
 	}
 	return nil
 }
@@ -128,17 +141,9 @@ func (s State) Health(object int) Health {
 	return Absent
 }
 
-// reading is the copy that a get reads, or nil.
-func (s State) reading(reader int) *Copy {
-	if i := slices.IndexFunc(s.Copies, func(c Copy) bool { return c.Readers>>reader&1 == 1 }); i >= 0 {
-		return &s.Copies[i]
-	}
-	return nil
-}
-
-// store makes an object of what a put holds, unless a copy is there that is not quarantined. It says whether the object
-// is new (CAS-PUT-002, CAS-PUT-003, CAS-INT-005).
-func (s *State) store(object int) bool {
+// store makes an object of what a put holds, and says whether it is new. It took its room as it arrived. If a copy is
+// stored, that one stays and the room is given back (CAS-PUT-002, CAS-PUT-003); a quarantined one is replaced (CAS-INT-005).
+func (s *State) store(object int) (isNew bool) {
 	if h := s.Health(object); h == Good || h == Rotten {
 		s.Free += object
 		return false
@@ -156,7 +161,13 @@ func (s *State) forget(object int) {
 	}
 }
 
-// sweep gives back the room of copies that nobody needs any more (CAS-DEL-003).
+// release lets a get go of the copy that it reads.
+func (s *State) release(c *Copy, reader int) {
+	c.Readers &^= 1 << reader // takes it out of the set
+	s.sweep()
+}
+
+// sweep removes the copies that nobody needs any more, and gives their room back (CAS-DEL-003).
 func (s *State) sweep() {
 	s.Copies = slices.DeleteFunc(s.Copies, func(c Copy) bool {
 		if c.Kept || c.Readers != 0 {

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Edge is one step of a graph: from state From an operation had the outcome that leads to state To.
+// Edge is one step of a graph: from state From the operation had the outcome that leads to state To. States and edges
+// are known by their numbers in the lists of the graph.
 type Edge[O any] struct {
 	From, To int
 	Op       O
@@ -19,9 +20,9 @@ type Graph[S any, O any] struct {
 	States []S
 	Keys   []string  // Canon of each state
 	Edges  []Edge[O] // in the order of From, then of the machine's Ops, then of the outcomes
-	Out    [][]int   // edges that leave each state
+	Out    [][]int   // of each state: the edges that leave it
 	Depth  []int     // of each state: the number of steps from the first
-	parent []int     // the edge by which a state was found; -1 for the first
+	parent []int     // of each state: the edge by which it was found; -1 for the first
 }
 
 // Explore finds every state and step of m. It fails when there are more than limit states, when a model gives an
@@ -32,7 +33,7 @@ func Explore[S any, O interface {
 	fmt.Stringer
 }](m Machine[S, O], limit int) (*Graph[S, O], error) {
 	g := &Graph[S, O]{Name: m.Name}
-	index := map[string]int{}
+	index := map[string]int{} // the number of each known state, by its text
 	add := func(s S, via, depth int) int {
 		key := m.Canon(s)
 		i, known := index[key]
@@ -45,7 +46,7 @@ func Explore[S any, O interface {
 		return i
 	}
 	add(m.Init, -1, 0)
-	for from := 0; from < len(g.States); from++ {
+	for from := 0; from < len(g.States); from++ { // breadth first: the list of states is the queue, and grows on the way
 		if len(g.States) > limit {
 			return nil, fmt.Errorf("model %s: more than %d states", m.Name, limit)
 		}
@@ -84,9 +85,12 @@ func Explore[S any, O interface {
 }
 
 // WayTo is a shortest way from the first state: the edges to take.
-func (g *Graph[S, O]) WayTo(state int) []int {
+func (g *Graph[S, O]) WayTo(state int) []int { return g.trail(g.parent, state) }
+
+// trail is the way on which a search came to a state: via has the edge by which it found each, -1 where it began.
+func (g *Graph[S, O]) trail(via []int, state int) []int {
 	way := []int{}
-	for e := g.parent[state]; e >= 0; e = g.parent[g.Edges[e].From] {
+	for e := via[state]; e >= 0; e = via[g.Edges[e].From] {
 		way = append(way, e)
 	}
 	slices.Reverse(way)

@@ -42,6 +42,14 @@ func Set(elems ...string) string {
 	return "{" + strings.Join(sorted, ", ") + "}"
 }
 
+// Each writes the elements of a list.
+func Each[T any](list []T, text func(T) string) (texts []string) {
+	for _, x := range list {
+		texts = append(texts, text(x))
+	}
+	return texts
+}
+
 // Rec writes a record, and a function over strings: pairs of field name and value. It may not be empty.
 func Rec(nameValue ...string) string {
 	fields := make([]string, 0, len(nameValue)/2)

@@ -11,7 +11,8 @@ func (g *Graph[S, O]) Tours(limit int, allowed, wanted func(e int) bool) (tours 
 		left: make([]int, len(g.States)), seen: make([]int, len(g.States)), via: make([]int, len(g.States))}
 	for i, e := range g.Edges {
 		p.allowed[i] = allowed(i)
-		if p.todo[i] = p.allowed[i] && wanted(i); p.todo[i] {
+		p.todo[i] = p.allowed[i] && wanted(i)
+		if p.todo[i] {
 			p.left[e.From]++
 		}
 	}
@@ -44,12 +45,13 @@ func (g *Graph[S, O]) Tours(limit int, allowed, wanted func(e int) bool) (tours 
 // planner is the state of one call of Tours.
 type planner[S, O any] struct {
 	g             *Graph[S, O]
-	allowed, todo []bool
-	left          []int // wanted edges that leave a state and were not taken yet
-	seen, via     []int // of the search that numbered itself so
-	search        int
+	allowed, todo []bool // of each edge; todo: it is wanted and was not taken yet
+	left          []int  // of each state: how many edges that leave it are to do
+	search        int    // the number of the search that is under way
+	seen, via     []int  // of each state: the last search that came to it, and by which edge
 }
 
+// take notes that a walk takes an edge, wanted or on the way to a wanted one.
 func (p *planner[S, O]) take(e int) {
 	if p.todo[e] {
 		p.todo[e] = false
@@ -57,15 +59,14 @@ func (p *planner[S, O]) take(e int) {
 	}
 }
 
-// nearest is a shortest way along allowed edges to a wanted edge that was not taken yet, that edge included. Among
-// those that leave one state, an edge that stays there comes first.
+// nearest is a shortest way along allowed edges to an edge that is to do, that edge included.
 func (p *planner[S, O]) nearest(from int) (way []int, found bool) {
 	p.search++
 	p.seen[from], p.via[from] = p.search, -1
 	for queue := []int{from}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
 		if p.left[at] > 0 {
-			return append(p.wayTo(at), p.pick(at)), true
+			return append(p.g.trail(p.via, at), p.pick(at)), true
 		}
 		for _, e := range p.g.Out[at] {
 			if to := p.g.Edges[e].To; p.allowed[e] && p.seen[to] != p.search {
@@ -77,6 +78,7 @@ func (p *planner[S, O]) nearest(from int) (way []int, found bool) {
 	return nil, false
 }
 
+// pick is an edge to do that leaves a state; one that stays there comes first, because it costs no way back.
 func (p *planner[S, O]) pick(at int) int {
 	best := -1
 	for _, e := range p.g.Out[at] {
@@ -85,17 +87,4 @@ func (p *planner[S, O]) pick(at int) int {
 		}
 	}
 	return best
-}
-
-func (p *planner[S, O]) wayTo(state int) []int {
-	n := 0
-	for e := p.via[state]; e >= 0; e = p.via[p.g.Edges[e].From] {
-		n++
-	}
-	way := make([]int, n)
-	for e := p.via[state]; e >= 0; e = p.via[p.g.Edges[e].From] {
-		n--
-		way[n] = e
-	}
-	return way
 }

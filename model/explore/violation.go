@@ -20,8 +20,8 @@ type Violation struct {
 	Rules           []string // the rules that the property stands for
 	Start           string   // the first state
 	Way             []Step
-	Stays           bool   // a leads-to property: the machine may stay behind the way for ever,
-	Cycle           []Step // going round these steps; none means doing nothing
+	Stays           bool   // of a leads-to property: behind the way the machine can stay for ever without coming to To,
+	Cycle           []Step // by going round these steps, or by doing nothing where there are none
 }
 
 func (g *Graph[S, O]) violation(property string, rules []string, way []int) *Violation {

@@ -66,8 +66,9 @@ func Machine(p Params) explore.Machine[State, Op] {
 // whole says that every gate that the configuration asks for is up.
 func whole(s State) bool { return !s.Unknown && !slices.Contains(s.Up, false) }
 
-func over(s State) bool { return s.Name == Draining || s.Name == Stopped }
+func leaving(s State) bool { return s.Name == Draining || s.Name == Stopped }
 
+// invariants hold in every state. is makes one of a name, of what holds, and of the rules that it stands for.
 func invariants(p Params) []explore.Invariant[State] {
 	is := func(name string, holds func(State) bool, rules ...string) explore.Invariant[State] {
 		return explore.Invariant[State]{Name: name, Rules: rules, Holds: holds}
@@ -86,9 +87,8 @@ func invariants(p Params) []explore.Invariant[State] {
 			"RDY-HLT-001", "RDY-STA-001", "RDY-DEG-007"),
 		is("DegradedServesReads", func(s State) bool { return s.Name != Degraded || s.Reads }, "RDY-DEG-001"),
 		is("DegradedShedsWrites", func(s State) bool { return s.Name != Degraded || !s.Writes }, "RDY-DEG-002"),
-		is("NothingBeforeOrAfter", func(s State) bool {
-			return s.Name == Ready || s.Name == Degraded || !s.Reads && !s.Writes
-		}, "RDY-STA-003", "RDY-STA-004"),
+		is("NothingBeforeOrAfter", func(s State) bool { return s.Name == Ready || s.Name == Degraded || !s.Reads && !s.Writes },
+			"RDY-STA-003", "RDY-STA-004"),
 		is("WithinCaps", func(s State) bool {
 			return s.Conns <= p.MaxConns && s.Reading+s.Writing <= p.MaxInflight && s.Tokens >= 0 && s.Tokens <= p.Tokens
 		}, "ADM-CAP-001", "ADM-CAP-002", "ADM-CAP-003"),
@@ -99,12 +99,13 @@ func invariants(p Params) []explore.Invariant[State] {
 	}
 }
 
-// changes are those that RDY-STA-002 permits.
+// changes are the pairs of states, from and to, that RDY-STA-002 permits.
 var changes = map[[2]string]bool{
 	{Starting, Ready}: true, {Ready, Degraded}: true, {Degraded, Ready}: true, {Starting, Draining}: true,
 	{Ready, Draining}: true, {Degraded, Draining}: true, {Starting, Stopped}: true, {Draining, Stopped}: true,
 }
 
+// steps hold on every step from s to another state, or to the same.
 func steps(p Params) []explore.StepProperty[State] {
 	is := func(name string, holds func(s, to State) bool, rules ...string) explore.StepProperty[State] {
 		return explore.StepProperty[State]{Name: name, Rules: rules,
@@ -127,10 +128,9 @@ func steps(p Params) []explore.StepProperty[State] {
 			}
 			return true
 		}, "RDY-GAT-003"),
-		is("StateOrder", func(s, to State) bool {
-			return s.Name == to.Name || changes[[2]string{s.Name, to.Name}]
-		}, "RDY-STA-002"),
-		is("DrainingNeverReturns", func(s, to State) bool { return !over(s) || over(to) && to.Readyz == 503 }, "RDY-DRN-007"),
+		is("StateOrder", func(s, to State) bool { return s.Name == to.Name || changes[[2]string{s.Name, to.Name}] },
+			"RDY-STA-002"),
+		is("DrainingNeverReturns", func(s, to State) bool { return !leaving(s) || leaving(to) && to.Readyz == 503 }, "RDY-DRN-007"),
 		is("AdmitsWhatItSays", func(s, to State) bool {
 			return (to.Reading <= s.Reading || s.Reads) && (to.Writing <= s.Writing || s.Writes)
 		}, "RDY-STA-003", "RDY-STA-004", "RDY-DEG-002", "RDY-GAT-004"),
@@ -143,10 +143,9 @@ func steps(p Params) []explore.StepProperty[State] {
 		is("RecoversFromCalmOnly", func(s, to State) bool {
 			return s.Name != Degraded || to.Name != Ready || len(Missing(p, s)) == 0
 		}, "RDY-DEG-008"),
-		is("FlipBeforeClose", func(s, to State) bool {
-			return !s.Listening || to.Listening || s.Readyz == 503
-		}, "RDY-DRN-001", "RDY-HLT-001"),
-		is("NoticeBeforeClose", func(s, to State) bool {
+		is("FlipBeforeClose", func(s, to State) bool { return !s.Listening || to.Listening || s.Readyz == 503 },
+			"RDY-DRN-001", "RDY-HLT-001"),
+		is("NoticeBeforeClose", func(s, to State) bool { // a start that fails gives no notice
 			return s.Name == Starting || !s.Listening || to.Listening || s.Name == Draining && s.Noticed
 		}, "RDY-DRN-001", "RDY-DRN-002"),
 		is("DrainEndsInOrder", func(s, to State) bool {

@@ -15,7 +15,7 @@ type Outcome = explore.Outcome[State]
 // Kind is what happens, without what it happens to.
 type Kind string
 
-// The operations. Their words are in the table below.
+// The operations.
 const (
 	Up, Lose, Stale, Unknown, Fail        Kind = "Up", "Lose", "Stale", "Unknown", "Fail"
 	Level, Recover                        Kind = "Level", "Recover"
@@ -24,13 +24,14 @@ const (
 	Signal, Notice, Deadline, Close, Stop Kind = "Signal", "Notice", "Deadline", "Close", "Stop"
 )
 
+// operations has the words for each operation, and the function that says what it leads to.
 var operations = map[Kind]struct {
 	words string
 	next  func(Params, State, Op) []Outcome
 }{
 	Up:         {"gate GATE comes up", up},
 	Lose:       {"the probe of gate GATE says that it is down", lose},
-	Stale:      {"the last probe of gate GATE becomes more than 2 seconds old", stale},
+	Stale:      {"the last probe of gate GATE becomes more than 2 seconds old", lose},
 	Unknown:    {"the configuration asks for a gate that the node does not know", unknown},
 	Fail:       {"a gate can not be brought up", fail},
 	Level:      {"CAUSE: LEVEL", level},
@@ -39,7 +40,7 @@ var operations = map[Kind]struct {
 	Disconnect: {"a connection closes", disconnect},
 	Request:    {"a client asks for a WORK", request},
 	Finish:     {"a WORK is answered completely", finish},
-	Cancel:     {"a WORK is cancelled, times out or crashes", cancel},
+	Cancel:     {"a WORK is cancelled, times out or crashes", finish},
 	Refill:     {"the time of one token passes", refill},
 	Readyz:     {"GET /readyz", readyz},
 	Signal:     {"SIGTERM", signal},
@@ -77,13 +78,13 @@ func done(k Kind, to State, rules ...string) []Outcome {
 	return []Outcome{{Action: string(k), Rules: rules, To: to}}
 }
 
-// refused is the outcome of an operation that is turned away: nothing changes (ADM-ORD-003).
+// refused is the outcome of an operation that is turned away, as Request_quota: nothing changes (ADM-ORD-003).
 func refused(k Kind, s State, r spec.Reason, rules ...string) []Outcome {
 	return []Outcome{{Action: string(k) + "_" + string(r), Reason: r, Rules: rules, To: s}}
 }
 
-// up: the gates come up one after the other, and the last one makes the node ready. A start that a signal overtook
-// may still bring gates up, and that leads nowhere.
+// up: the gates come up one after the other, and the last one makes the node ready if the configuration asks for no other
+// (RDY-GAT-006). A start that a signal overtook may still bring gates up, and that leads nowhere (RDY-DRN-007).
 func up(p Params, s State, op Op) []Outcome {
 	i := op.Gate - 1
 	if s.Up[i] || slices.Contains(s.Up[:i], false) {
@@ -94,23 +95,18 @@ func up(p Params, s State, op Op) []Outcome {
 	return done(Up, s.settle(p), "RDY-GAT-001", "RDY-GAT-002", "RDY-GAT-006", "RDY-GAT-007", "RDY-DRN-007")
 }
 
-// lose: what a gate stood for is gone. Gates are probed from the end of the start (RDY-GAT-003) to the beginning of the
-// drain, after which they do not matter any more.
+// lose: what a gate stood for is gone. A probe that does not come back is as good as one that says so. Gates are probed from
+// the end of the start (RDY-GAT-003) to the beginning of the drain, after which they do not matter any more.
 func lose(p Params, s State, op Op) []Outcome {
 	if s.Name != Ready && s.Name != Degraded || !s.Up[op.Gate-1] {
 		return nil
 	}
 	s.Up = slices.Clone(s.Up)
 	s.Up[op.Gate-1] = false
-	return done(Lose, s.settle(p), "RDY-GAT-004", "RDY-STA-002")
-}
-
-// stale: a probe that does not come back is as good as a bad one.
-func stale(p Params, s State, op Op) []Outcome {
-	for _, o := range lose(p, s, op) {
-		return done(Stale, o.To, "RDY-GAT-005", "RDY-STA-002")
+	if op.Kind == Stale {
+		return done(Stale, s.settle(p), "RDY-GAT-005", "RDY-STA-002")
 	}
-	return nil
+	return done(Lose, s.settle(p), "RDY-GAT-004", "RDY-STA-002")
 }
 
 // unknown: the configuration is read before the first gate is up.
@@ -132,7 +128,7 @@ func fail(_ Params, s State, _ Op) []Outcome {
 	return done(Fail, s, "RDY-GAT-008", "RDY-STA-002")
 }
 
-// level: others use up the store or the memory, or give some back.
+// level: others use up the store or the memory, or give some back. left is the field that changes.
 func level(p Params, s State, op Op) []Outcome {
 	left, rule := &s.Store, "RDY-DEG-004"
 	if op.Cause == "memory" {
@@ -145,7 +141,7 @@ func level(p Params, s State, op Op) []Outcome {
 	return done(Level, s.settle(p), rule, "RDY-DEG-008")
 }
 
-// recovered: nothing is missing, with room to spare, and was not for a second.
+// recovered: for a second nothing was missing, which to a degraded node means room to spare.
 func recovered(p Params, s State, _ Op) []Outcome {
 	if s.Name != Degraded || len(Missing(p, s)) > 0 {
 		return nil
@@ -207,7 +203,7 @@ func admit(p Params, s State, op Op) []Outcome {
 	return done(Request, s.settle(p), "ADM-CAP-004", "RDY-DEG-001", "RDY-DEG-005", "RDY-DEG-007")
 }
 
-// inFlight is the number of requests in flight of the kind that op is about.
+// inFlight is the field that counts the requests in flight of the kind that op is about; a * before it means its value.
 func (s *State) inFlight(op Op) *int {
 	if op.Work == Write {
 		return &s.Writing
@@ -215,22 +211,18 @@ func (s *State) inFlight(op Op) *int {
 	return &s.Reading
 }
 
-// finish: whatever has become of the node in the meantime, admitted work goes on to its answer.
+// finish: whatever has become of the node in the meantime, admitted work goes on to its answer. However else it ends, its
+// place comes back as well.
 func finish(_ Params, s State, op Op) []Outcome {
 	if *s.inFlight(op) == 0 {
 		return nil
 	}
 	*s.inFlight(op)--
 	s.Places--
-	return done(Finish, s, "ADM-CAP-006", "RDY-DEG-009", "RDY-DRN-003")
-}
-
-// cancel: however else work ends, its place comes back as well.
-func cancel(p Params, s State, op Op) []Outcome {
-	for _, o := range finish(p, s, op) {
-		return done(Cancel, o.To, "ADM-CAP-006", "ADM-TIM-006")
+	if op.Kind == Cancel {
+		return done(Cancel, s, "ADM-CAP-006", "ADM-TIM-006")
 	}
-	return nil
+	return done(Finish, s, "ADM-CAP-006", "RDY-DEG-009", "RDY-DRN-003")
 }
 
 // refill: a full bucket stays as it is.
@@ -247,7 +239,8 @@ func readyz(_ Params, s State, _ Op) []Outcome {
 	return done(Readyz, s, "RDY-HLT-001", "RDY-HLT-002", "RDY-HLT-003", "HTTP-HLT-007")
 }
 
-// signal: the first one begins the drain, and from here on nobody looks at what is left of anything. Another one cuts.
+// signal: SIGTERM or SIGINT. The first one begins the drain, and from here on nobody looks at what is left of anything. Another
+// one cuts, and shortens neither the notice nor the way out.
 func signal(_ Params, s State, _ Op) []Outcome {
 	if s.Name == Draining {
 		return done(Signal, s.cut(), "RDY-DRN-006", "ADM-CAP-006")
@@ -266,7 +259,7 @@ func notice(_ Params, s State, _ Op) []Outcome {
 	return done(Notice, s, "RDY-DRN-002")
 }
 
-// deadline: what is still in flight is cut.
+// deadline: what is still in flight is cut. 5 seconds are more than the 100 milliseconds of the notice.
 func deadline(_ Params, s State, _ Op) []Outcome {
 	if s.Name != Draining || s.Places == 0 {
 		return nil

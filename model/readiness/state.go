@@ -82,12 +82,12 @@ func Missing(p Params, s State) []string {
 	for i, up := range s.Up {
 		add(GateNames[i], !up)
 	}
-	add("unknown", s.Unknown)
+	add("unknown", s.Unknown) // in place of its name, for which RDY-HLT-002 has no order
 	if !p.Causes || s.Name == Draining {
 		return missing
 	}
-	low := func(left string) bool { return left == Short || left == Tight && s.Name == Degraded }
-	full := func(n, most int) bool { return 10*n > 9*most || 4*n > 3*most && s.Name == Degraded }
+	low := func(left string) bool { return left == Short || s.Name == Degraded && left == Tight }
+	full := func(n, most int) bool { return 10*n > 9*most || s.Name == Degraded && 4*n > 3*most } // 90 % and 75 %
 	add("store_capacity", low(s.Store))
 	add("connections", full(s.Conns, p.MaxConns))
 	add("inflight", full(s.Places, p.MaxInflight))
@@ -104,7 +104,8 @@ func (s State) become(name string) State {
 	return s
 }
 
-// settle makes a starting node ready, and a ready one degraded, as soon as it has to. Only a second of calm leads back.
+// settle makes a starting node ready, and a ready one degraded, as soon as it has to. Only a second of calm leads back. It
+// stands wherever gates or load may have changed.
 func (s State) settle(p Params) State {
 	fine := len(Missing(p, s)) == 0
 	switch {

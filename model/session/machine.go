@@ -1,9 +1,6 @@
 package session
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/rustyonions/micronode/model/explore"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -11,12 +8,12 @@ import (
 // Small are the constants of Session.cfg: two streams at a time, and the order of everything that can happen to them.
 // The answer to a get is without DATA there: whether the node has given it yet is all that matters.
 func Small() Params {
-	return Params{MaxStreams: 2, MaxCorr: 3, Window: 2, AckEvery: 2, Put: true, Get: true, PutFrames: 1}
+	return Params{MaxStreams: 2, MaxCorr: 3, Window: 2, AckEvery: 2, Requests: []Request{Get, Put}, PutFrames: 1}
 }
 
 // SmallCredit are the constants of Session-credit.cfg: one stream at a time, and bodies that are longer than a window.
 func SmallCredit() Params {
-	return Params{MaxStreams: 1, MaxCorr: 2, Window: 2, AckEvery: 1, Put: true, Get: true, Has: true, PutFrames: 3, GetFrames: 3}
+	return Params{MaxStreams: 1, MaxCorr: 2, Window: 2, AckEvery: 1, Requests: []Request{Get, Has, Put}, PutFrames: 3, GetFrames: 3}
 }
 
 // Real are the numbers of the law, with room for corr_ids up to maxCorr.
@@ -26,28 +23,15 @@ func Real(maxCorr int) Params {
 
 // Constants are p as the CONSTANTS of the configuration of TLC.
 func (p Params) Constants() map[string]string {
-	var kinds []string
-	for _, r := range p.requests() {
+	kinds := []string{}
+	for _, r := range p.Requests {
 		kinds = append(kinds, explore.Str(string(r)))
 	}
 	return map[string]string{
-		"MaxStreams": strconv.Itoa(p.MaxStreams), "MaxCorr": strconv.Itoa(p.MaxCorr),
-		"Window": strconv.Itoa(p.Window), "AckEvery": strconv.Itoa(p.AckEvery),
-		"PutFrames": strconv.Itoa(p.PutFrames), "GetFrames": strconv.Itoa(p.GetFrames),
-		"Kinds": "{" + strings.Join(kinds, ", ") + "}",
+		"MaxStreams": explore.Int(p.MaxStreams), "MaxCorr": explore.Int(p.MaxCorr),
+		"Window": explore.Int(p.Window), "AckEvery": explore.Int(p.AckEvery),
+		"PutFrames": explore.Int(p.PutFrames), "GetFrames": explore.Int(p.GetFrames), "Kinds": explore.Set(kinds...),
 	}
-}
-
-func (p Params) requests() (all []Request) {
-	for _, r := range []struct {
-		on  bool
-		req Request
-	}{{p.Get, Get}, {p.Has, Has}, {p.Put, Put}} {
-		if r.on {
-			all = append(all, r.req)
-		}
-	}
-	return all
 }
 
 // Ops is the alphabet: every frame on every corr_id, 0 included, and every other thing that can happen. All puts and
@@ -58,11 +42,11 @@ func (p Params) Ops() []Op {
 	if p.GetFrames > 0 {
 		ops = append(ops, Op{Kind: Stall})
 	}
+	total := map[Request]int{Put: p.PutFrames, Get: p.GetFrames, Has: 0}
 	for c := range p.MaxCorr + 1 {
-		for _, r := range p.requests() {
-			total := map[Request]int{Put: p.PutFrames, Get: p.GetFrames}[r]
+		for _, r := range p.Requests {
 			for _, end := range []bool{false, true} {
-				op := Op{Kind: Start, Corr: c, Req: r, Acks: r != Has, End: end, Total: total}
+				op := Op{Kind: Start, Corr: c, Req: r, Acks: r != Has, End: end, Total: total[r]}
 				ops = append(ops, op)
 				if r == Get {
 					op.Why = spec.Quota

@@ -45,7 +45,7 @@ func TestModel(t *testing.T) {
 			t.Logf("%8d %s", actions[a], a)
 		}
 	}
-	for kind := range words {
+	for kind := range operations {
 		if !taken[kind] {
 			t.Errorf("no preset has a %s", kind)
 		}

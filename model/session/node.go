@@ -20,7 +20,7 @@ func (n *step) canSend(st Stream) bool {
 	return st.Req == Get && st.Ended && st.Moved < st.Total && (!st.Acks || st.Moved-st.Acked < n.p.Window)
 }
 
-// sendAck is the ACK that the node owes: it may send one sooner, and here it does not. Credit counts from here on.
+// sendAck is the ACK that the node owes, as the transport takes it. From here on the client has the credit.
 func (n *step) sendAck() []Outcome {
 	st := n.stream()
 	if Due(n.p, *st) <= st.Acked {
@@ -30,7 +30,7 @@ func (n *step) sendAck() []Outcome {
 	return n.done("OAP-CRD-002")
 }
 
-// Due is what the ACKs for a put have to come to: all full portions, and everything once it has ended.
+// Due is what the ACKs for a put have to come to: all full portions, and everything once it has ended (OAP-CRD-002).
 func Due(p Params, st Stream) int {
 	switch {
 	case st.Req != Put || !st.Acks:
@@ -44,30 +44,31 @@ func Due(p Params, st Stream) int {
 // answer is the final answer, behind the whole body of a get, and behind the last ACK for a put.
 func (n *step) answer() []Outcome {
 	st := n.stream()
-	if !n.ready(*st) {
+	if !n.answerDue(*st) {
 		return nil
 	}
-	n.over(st, Answered)
+	n.turn(st, Answered)
 	return n.done("OAP-OBJ-004", "OAP-CRD-002")
 }
 
-func (n *step) ready(st Stream) bool {
+func (n *step) answerDue(st Stream) bool {
 	return st.Ended && st.Moved == st.Total && Due(n.p, st) <= st.Acked
 }
 
-// fail is an ERROR in place of an answer: what the store has against the request.
+// fail is an ERROR in place of an answer: what the store has against the request, where the law lets the store say so.
 func (n *step) fail() []Outcome {
-	st := n.open()
-	reason, rule := first([]objection{
-		{n.op.Why == spec.BadDigest && st.Req == Put && n.ready(*st), n.op.Why, "OAP-OBJ-007"},
+	st := n.openStream()
+	reason, rule := firstBroken([]objection{
+		{n.op.Why == spec.BadDigest && st.Req == Put && n.answerDue(*st), n.op.Why, "OAP-OBJ-007"},
 		{n.op.Why == spec.StoreFull && st.Req == Put, n.op.Why, "CAS-CAP-003"},
 		{n.op.Why == spec.NotFound && st.Req == Get && st.Ended && st.Moved == 0, n.op.Why, "OAP-OBJ-010"},
-		{n.op.Why == spec.Integrity && st.Req != Put && st.Ended, n.op.Why, "CAS-INT-003"},
+		{n.op.Why == spec.Integrity && st.Req != Put && st.Ended && st.Moved == 0, n.op.Why, "CAS-INT-004"},
+		{n.op.Why == spec.Integrity && st.Req != Put && st.Ended, n.op.Why, "CAS-INT-003"}, // the answer has begun
 	})
 	if reason == spec.None {
 		return nil
 	}
-	n.fails(st)
+	n.endByError(st)
 	return n.refused(reason, rule)
 }
 
@@ -77,16 +78,13 @@ func (n *step) drain() []Outcome {
 		return nil
 	}
 	n.s.Draining = true
-	n.leave()
+	n.closeIfLeft()
 	return n.done("OAP-SES-016")
 }
 
-// garbage stands for everything that a decoder rejects.
+// garbage stands for everything that a decoder rejects, with the first of its reasons for all.
 func (n *step) garbage() []Outcome {
-	if n.s.EOF {
-		return nil
-	}
-	return n.bye(spec.Malformed, "OAP-FRM-002", "OAP-FRM-012")
+	return n.closeIf(!n.s.EOF, spec.Malformed, "OAP-FRM-002", "OAP-FRM-012")
 }
 
 // eof is the end of what the client sends. Complete requests are still answered, the others never will be.
@@ -100,7 +98,7 @@ func (n *step) eof() []Outcome {
 		}
 	}
 	n.s.EOF = true
-	n.leave()
+	n.closeIfLeft()
 	return n.done("OAP-OBJ-004", "CAS-PUT-005")
 }
 
@@ -110,34 +108,20 @@ func (n *step) lost() []Outcome {
 	return n.done("CAS-PUT-005", "ADM-CAP-006")
 }
 
-func (n *step) helloTimeout() []Outcome {
-	return n.byeIf(n.s.Phase == New, spec.BadHello, "OAP-HEL-001", "OAP-FRM-012")
-}
-
-// frameTimeout may come behind the client's EOF as well: it is enough that a frame was begun.
-func (n *step) frameTimeout() []Outcome {
-	return n.byeIf(n.s.Phase == Up, spec.Timeout, "OAP-SES-013")
-}
-
-func (n *step) idleTimeout() []Outcome {
-	return n.byeIf(n.s.Phase == Up && held(*n.s) == 0, spec.Timeout, "OAP-SES-012")
-}
-
-// drainTimeout tells every open stream on its own corr_id, and nothing on corr_id 0.
-func (n *step) drainTimeout() []Outcome {
-	return n.byeIf(n.s.Draining, spec.Draining, "OAP-SES-016", "RDY-DRN-003")
-}
-
-// stall finds data that waits, and nobody to tell.
-func (n *step) stall() []Outcome {
-	return n.byeIf(slices.ContainsFunc(n.s.Streams, n.canSend), spec.Timeout, "OAP-SES-018")
-}
-
-func (n *step) byeIf(possible bool, reason spec.Reason, rules ...string) []Outcome {
-	if !possible {
-		return nil
+// connTimeout is a limit of time that ends the connection. In comes what its clock runs for.
+func (n *step) connTimeout() []Outcome {
+	switch n.op.Kind {
+	case HelloTimeout:
+		return n.closeIf(n.s.Phase == New, spec.BadHello, "OAP-HEL-001", "OAP-FRM-012")
+	case FrameTimeout: // behind the client's EOF as well: it is enough that a frame was begun
+		return n.closeIf(n.s.Phase == Up, spec.Timeout, "OAP-SES-013")
+	case IdleTimeout:
+		return n.closeIf(n.s.Phase == Up && held(*n.s) == 0, spec.Timeout, "OAP-SES-012")
+	case DrainTimeout: // ERROR goes to every open stream on its own corr_id, and none to corr_id 0
+		return n.closeIf(n.s.Draining, spec.Draining, "OAP-SES-016", "RDY-DRN-003")
+	default: // Stall: data waits, and there is nobody to tell
+		return n.closeIf(slices.ContainsFunc(n.s.Streams, n.canSend), spec.Timeout, "OAP-SES-018")
 	}
-	return n.bye(reason, rules...)
 }
 
 func (n *step) streamTimeout() []Outcome {
@@ -145,14 +129,15 @@ func (n *step) streamTimeout() []Outcome {
 	if st.Mode != Open {
 		return nil
 	}
-	n.fails(st)
+	n.endByError(st)
 	return n.refused(spec.Timeout, "OAP-SES-011")
 }
 
 func (n *step) halfClosedTimeout() []Outcome {
-	if !n.half() {
+	st := n.stream()
+	if st.Mode != Half {
 		return nil
 	}
-	n.over(n.stream(), Over)
+	n.turn(st, Over)
 	return n.done("OAP-SES-010")
 }

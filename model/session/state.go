@@ -15,8 +15,8 @@ type Params struct {
 	Window     int // DATA frames in flight without an ACK (OAP-CRD-001)
 	AckEvery   int // DATA frames after which the node owes an ACK (OAP-CRD-002)
 
-	Put, Get, Has        bool // the requests that the client makes
-	PutFrames, GetFrames int  // DATA frames of a put, and of the answer to a get
+	Requests             []Request // that the client makes
+	PutFrames, GetFrames int       // DATA frames of a put, and of the answer to a get
 }
 
 // Phase is where the connection stands.
@@ -38,19 +38,14 @@ const (
 	Open     Mode = "open"     // the response side is open
 	Half     Mode = "half"     // ended by ERROR, and the client has not ended its side yet (OAP-SES-010)
 	Answered Mode = "answered" // ended by a final answer
-	Over     Mode = "over"     // ended without one: by ERROR and the client's END, by CANCEL, or with what the client sends
+	Over     Mode = "over"     // ended without one, on both sides
 )
 
-// Request is what a stream is for: a put has a body, the answer to a get has one, and a has (like stat and delete) is
-// without.
+// Request is what a stream is for.
 type Request string
 
-// The requests.
-const (
-	Put Request = "put"
-	Get Request = "get"
-	Has Request = "has"
-)
+// The requests. A put has a body, the answer to a get has one, and a has stands for all that are without.
+const Put, Get, Has Request = "put", "get", "has"
 
 // Stream is one corr_id. A stream that is not Open has no more than its mode.
 type Stream struct {
@@ -75,7 +70,8 @@ type State struct {
 // Kind is what an operation is, and the beginning of the names of its actions.
 type Kind string
 
-// What the client can do, what the node does, and what passing time does.
+// Frames of the client; what else the other side does; what the node does; and what passing time does. The table of
+// operations in next.go says each in words.
 const (
 	Hello, Start, Data, End, Cancel, Ack, Resp Kind = "Hello", "Start", "Data", "End", "Cancel", "Ack", "Resp"
 
@@ -87,19 +83,21 @@ const (
 	FrameTimeout, IdleTimeout, DrainTimeout, Stall Kind = "FrameTimeout", "IdleTimeout", "DrainTimeout", "Stall"
 )
 
-// Flaw is a set of mistakes in one frame. Which of them is reported is OAP-SES-020 and OAP-STR-010.
+// Flaw is a set of mistakes in one frame, a bit for each. Which of them is reported is OAP-SES-020 and OAP-STR-010.
 type Flaw uint8
 
-// The flaws.
+// The flaws. Payload is one for any kind of frame: in HELLO OAP-HEL-003 and OAP-HEL-008, in START OAP-OBJ-002, OAP-OBJ-003
+// and OAP-OBJ-012, in DATA OAP-STR-001 and an empty body (OAP-STR-005), in ACK OAP-CRD-005, and in END and CANCEL that there
+// is one at all (OAP-STR-011).
 const (
-	Shape   Flaw = 1 << iota // START on an EVENT, END on an ACK, ACK_REQ without START
-	Code                     // not the code of its kind
-	Foreign                  // app_proto_id of another protocol, or tenant_id of another stream
-	Sealed                   // APP_E2E
-	Payload                  // JSON that breaks its rules, an empty body; any payload in END and CANCEL
-	Large                    // START: an object above the cap; DATA: a body above that of one frame
-	Other                    // DATA of another object, or with another total_len
-	Gap                      // DATA with an offset that does not follow
+	Shape   Flaw = 1 << iota // START on an EVENT, END on an ACK, ACK_REQ without START (OAP-SES-019)
+	Code                     // not the code of its kind (OAP-SES-006), and so an EVENT that is no ACK (OAP-SES-005)
+	Foreign                  // not the app_proto_id or tenant_id of its START (OAP-SES-004); START: no protocol served (OAP-OBJ-001)
+	Sealed                   // APP_E2E (OAP-OBJ-011)
+	Payload                  // breaks its rules
+	Large                    // START: an object above the cap (OAP-OBJ-005); DATA: a body above that of one frame (OAP-STR-006)
+	Other                    // DATA of another object (OAP-STR-002), or with another total_len (OAP-STR-004)
+	Gap                      // DATA with an offset that does not follow (OAP-STR-003)
 )
 
 var flaws = [...]string{"wrong flags", "wrong code", "foreign", "sealed", "bad payload", "too large", "of another object", "gap"}
@@ -110,27 +108,15 @@ type Op struct {
 	Corr      int // frames, and all that is about one stream
 	Req       Request
 	Acks, End bool // START: with ACK_REQ, with END
-	Total     int  // START: DATA frames of the body
+	Total     int  // START: DATA frames of the put, or of the answer to the get
 	UpTo      int  // ACK
 	Flaw      Flaw
 	Why       spec.Reason // START: what admission has against it; Fail: what the store has
 }
 
-var words = map[Kind]string{
-	Hello: "HELLO", Start: "START on stream", Data: "DATA on stream", End: "END on stream", Cancel: "CANCEL on stream",
-	Ack: "ACK on stream", Resp: "RESP from the client on stream", Garbage: "bytes that are no frame",
-	Eof: "the client sends nothing more", Lost: "the transport is gone", SendData: "the node sends DATA on stream",
-	SendAck: "the node sends an ACK on stream", Answer: "the node sends the final answer on stream",
-	Fail: "the node can not carry out the request on stream", Drain: "draining begins",
-	HelloTimeout: "5 seconds pass without HELLO", FrameTimeout: "5 seconds pass within a frame",
-	StreamTimeout: "5 seconds pass without progress on stream", HalfClosedTimeout: "5 seconds pass on half-closed stream",
-	IdleTimeout: "60 seconds pass without stream or frame", DrainTimeout: "the time for draining is over",
-	Stall: "5 seconds pass and the client takes no byte",
-}
-
 // String tells the operation in the words of the law, for example "START on stream 2: put, ACK_REQ, END".
 func (op Op) String() string {
-	text, more := words[op.Kind], []string{}
+	text, more := operations[op.Kind].words, []string{}
 	if strings.HasSuffix(text, " stream") {
 		text += " " + strconv.Itoa(op.Corr)
 	}
@@ -143,8 +129,8 @@ func (op Op) String() string {
 	add(op.Acks, "ACK_REQ")
 	add(op.End, "END")
 	add(op.Kind == Ack, "up to "+strconv.Itoa(op.UpTo))
-	for i, name := range flaws {
-		add(op.Flaw&(1<<i) != 0, name)
+	for bit, name := range flaws {
+		add(op.Flaw&(1<<bit) != 0, name)
 	}
 	add(op.Why != spec.None, string(op.Why))
 	if len(more) == 0 {
@@ -158,9 +144,9 @@ func canon(s State) string {
 	streams := make([]string, len(s.Streams))
 	for i, st := range s.Streams {
 		streams[i] = explore.Rec("mode", explore.Str(string(st.Mode)), "req", explore.Str(string(st.Req)),
-			"acks", explore.Bool(st.Acks), "ended", explore.Bool(st.Ended), "total", strconv.Itoa(st.Total),
-			"moved", strconv.Itoa(st.Moved), "acked", strconv.Itoa(st.Acked))
+			"acks", explore.Bool(st.Acks), "ended", explore.Bool(st.Ended), "total", explore.Int(st.Total),
+			"moved", explore.Int(st.Moved), "acked", explore.Int(st.Acked))
 	}
 	return explore.Vars("phase", explore.Str(string(s.Phase)), "eof", explore.Bool(s.EOF),
-		"draining", explore.Bool(s.Draining), "last", strconv.Itoa(s.Last), "streams", explore.Seq(streams...))
+		"draining", explore.Bool(s.Draining), "last", explore.Int(s.Last), "streams", explore.Seq(streams...))
 }

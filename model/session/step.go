@@ -1,10 +1,8 @@
 package session
 
-import (
-	"github.com/rustyonions/micronode/spec"
-)
+import "github.com/rustyonions/micronode/spec"
 
-// step is one operation at work on a state of its own.
+// step is one operation at work on a state of its own. The functions on it change that state, and hand it on in an outcome.
 type step struct {
 	p  Params
 	s  *State
@@ -19,19 +17,17 @@ func (n *step) stream() *Stream {
 	return &n.s.Streams[n.op.Corr-1]
 }
 
-// open is the stream if its response side is open, and a blank one otherwise.
-func (n *step) open() *Stream {
+// openStream is the stream if its response side is open, and a blank one otherwise.
+func (n *step) openStream() *Stream {
 	if st := n.stream(); st != nil && st.Mode == Open {
 		return st
 	}
 	return &Stream{Mode: None}
 }
 
-func (n *step) half() bool { return n.op.Corr > 0 && n.stream().Mode == Half }
+func (n *step) flawed(f Flaw) bool { return n.op.Flaw&f != 0 }
 
-func (n *step) has(f Flaw) bool { return n.op.Flaw&f != 0 }
-
-// held is how many of the places are taken.
+// held is how many of the places of OAP-SES-008 are taken.
 func held(s State) int { return count(s, Open) + count(s, Half) }
 
 func count(s State, m Mode) (c int) {
@@ -44,41 +40,42 @@ func count(s State, m Mode) (c int) {
 }
 
 // refuse refuses a frame that does not open a stream: ERROR on its corr_id, which ends that stream if it is open, and
-// the connection for corr_id 0. Of a half-closed stream only the client's END or CANCEL is seen.
+// the connection for corr_id 0. Of a half-closed stream only the client's END or CANCEL is seen. An END or CANCEL ends the
+// client's side even where it is refused.
 func (n *step) refuse(reason spec.Reason, rules ...string) []Outcome {
 	hangsUp := n.op.Kind == End || n.op.Kind == Cancel
 	switch st := n.stream(); {
 	case st == nil:
-		return n.bye(reason, append(rules, "OAP-SES-014", "OAP-FRM-012")...)
+		return n.closeFor(reason, append(rules, "OAP-SES-014", "OAP-FRM-012")...)
 	case st.Mode == Half && hangsUp:
-		n.over(st, Over)
+		n.turn(st, Over)
 		return n.as("Release", "OAP-SES-010")
 	case st.Mode == Half:
 		return n.as("Discard", "OAP-SES-010")
 	case st.Mode == Open:
 		st.Ended = st.Ended || hangsUp
-		n.fails(st)
+		n.endByError(st)
 	}
 	return n.refused(reason, append(rules, "OAP-SES-007")...)
 }
 
-// fails ends the response side of an open stream by ERROR.
-func (n *step) fails(st *Stream) {
+// endByError ends the response side of an open stream by ERROR. It stays half-closed until the client ends its side.
+func (n *step) endByError(st *Stream) {
 	if st.Ended {
-		n.over(st, Over)
+		n.turn(st, Over)
 	} else {
-		n.over(st, Half)
+		n.turn(st, Half)
 	}
 }
 
-// over leaves nothing of a stream but its mode. A connection that is going away ends with its last open stream; it does
-// not wait for what half-closed ones would discard.
-func (n *step) over(st *Stream, m Mode) {
+// turn ends a stream, or its response side: nothing is left of it but its mode.
+func (n *step) turn(st *Stream, m Mode) {
 	*st = Stream{Mode: m}
-	n.leave()
+	n.closeIfLeft()
 }
 
-func (n *step) leave() {
+// closeIfLeft ends a connection that is going away once its last open stream is gone. Half-closed ones would only discard.
+func (n *step) closeIfLeft() {
 	if (n.s.Draining || n.s.EOF) && count(*n.s, Open) == 0 {
 		n.close()
 	}
@@ -90,16 +87,26 @@ func (n *step) close() {
 	n.s.Phase = Closed
 }
 
-// bye closes the connection for a reason, which one ERROR on corr_id 0 tells.
-func (n *step) bye(reason spec.Reason, rules ...string) []Outcome {
+// closeFor closes the connection for a reason. One ERROR on corr_id 0 tells it, but for DrainTimeout and Stall.
+func (n *step) closeFor(reason spec.Reason, rules ...string) []Outcome {
 	n.close()
 	return n.refused(reason, rules...)
 }
 
+// closeIf is closeFor where an operation of time or transport is possible.
+func (n *step) closeIf(possible bool, reason spec.Reason, rules ...string) []Outcome {
+	if !possible {
+		return nil
+	}
+	return n.closeFor(reason, rules...)
+}
+
+// refused is the outcome of an operation that ends in an ERROR, as Start_quota.
 func (n *step) refused(reason spec.Reason, rules ...string) []Outcome {
 	return []Outcome{{Action: string(n.op.Kind) + "_" + string(reason), Reason: reason, Rules: rules, To: *n.s}}
 }
 
+// done is the outcome of an operation that takes place, and as the same with another name than that of the operation.
 func (n *step) done(rules ...string) []Outcome { return n.as(string(n.op.Kind), rules...) }
 
 func (n *step) as(action string, rules ...string) []Outcome {
