@@ -1,0 +1,6 @@
+//go:build race
+
+package tour
+
+// raceOn says that the race detector watches this test.
+const raceOn = true
