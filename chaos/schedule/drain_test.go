@@ -55,12 +55,9 @@ type drainConn struct {
 // by is when the time of a drain is over.
 var by = epoch.Add(spec.DrainTimeout)
 
-func newDrainNode() *drainNode {
-	s, err := store.Open(store.Config{Capacity: spec.MaxChunk})
-	if err != nil {
-		panic(err)
-	}
-	return &drainNode{g: newGate(gate.DefaultConfig(), len(gateNames)), s: s, listening: true, accepting: true}
+func newDrainNode(y *schedule.Yielder, h *shop) *drainNode {
+	g := newGate(gate.DefaultConfig(), len(gateNames))
+	return &drainNode{g: g, s: h.open(y, 1), listening: true, accepting: true}
 }
 
 func (n *drainNode) connect(y *schedule.Yielder, name string, frames ...*wire.Frame) *drainConn {
@@ -220,7 +217,8 @@ func (o *drainConn) apply() {
 				o.sess.Fail(epoch, st, reasonOf(err), 0)
 			}
 		case session.Run:
-			a, err := wire.Answer{Obj: st.Req.Obj}, error(nil)
+			a := wire.Answer{Obj: st.Req.Obj}
+			var err error
 			if st.Req.Op == wire.OpPut {
 				if a.Obj, a.Created, err = st.Host.(*store.Writer).Commit(); err == nil {
 					o.n.stored++
@@ -341,16 +339,16 @@ func (n *drainNode) program(threads []schedule.Thread, judge func() error) sched
 }
 
 // drainOld has an upload and a further request on a connection that was there before.
-func drainOld(y *schedule.Yielder) schedule.Program {
-	n := newDrainNode()
+func drainOld(y *schedule.Yielder, h *shop) schedule.Program {
+	n := newDrainNode(y, h)
 	a := n.old(y, putStart, putBody, putEnd, hasAfter)
 	n.accepting = false
 	return n.program([]schedule.Thread{{Name: "reader a", Run: a.serve}}, func() error { return a.judge(false) })
 }
 
 // drainNew has a connection that is just coming in, with one request.
-func drainNew(y *schedule.Yielder) schedule.Program {
-	n := newDrainNode()
+func drainNew(y *schedule.Yielder, h *shop) schedule.Program {
+	n := newDrainNode(y, h)
 	b := n.connect(y, "b", helloed, hasFirst)
 	n.waiting = b
 	return n.program([]schedule.Thread{
@@ -360,8 +358,8 @@ func drainNew(y *schedule.Yielder) schedule.Program {
 }
 
 // drainWhole has both.
-func drainWhole(y *schedule.Yielder) schedule.Program {
-	n := newDrainNode()
+func drainWhole(y *schedule.Yielder, h *shop) schedule.Program {
+	n := newDrainNode(y, h)
 	a := n.old(y, putStart, putBody, putEnd, hasAfter)
 	b := n.connect(y, "b", helloed, hasFirst)
 	n.waiting = b
@@ -378,8 +376,8 @@ func drainWhole(y *schedule.Yielder) schedule.Program {
 }
 
 // drainCut has an upload that never ends, and a time that does.
-func drainCut(y *schedule.Yielder) schedule.Program {
-	n := newDrainNode()
+func drainCut(y *schedule.Yielder, h *shop) schedule.Program {
+	n := newDrainNode(y, h)
 	a := n.old(y, putStart, putBody)
 	n.accepting = false
 	return n.program([]schedule.Thread{
@@ -395,21 +393,25 @@ func drainCut(y *schedule.Yielder) schedule.Program {
 // is refused as draining (RDY-STA-004), every connection is told and ends (OAP-SES-016), and nothing is in flight when the
 // store is closed (RDY-DRN-003).
 func TestDrain(t *testing.T) {
+	h := newQuietShop(t)
+	with := func(setup func(*schedule.Yielder, *shop) schedule.Program) schedule.Setup {
+		return func(y *schedule.Yielder) schedule.Program { return setup(y, h) }
+	}
 	t.Run("old connection", func(t *testing.T) {
-		scenario{name: "drain-old", setup: drainOld,
+		scenario{name: "drain-old", setup: with(drainOld),
 			schedules: 542, points: 12, fullBound: schedule.Unbounded, fullSchedules: 8_603}.run(t)
 	})
 	t.Run("new connection", func(t *testing.T) {
-		scenario{name: "drain-new", setup: drainNew,
+		scenario{name: "drain-new", setup: with(drainNew),
 			schedules: 3_651, points: 15, fullBound: schedule.Unbounded, fullSchedules: 34_979}.run(t)
 	})
 	// An upload that never ends is cut, and leaves nothing behind (RDY-DRN-003, CAS-PUT-005).
 	t.Run("cut", func(t *testing.T) {
-		scenario{name: "drain-cut", setup: drainCut,
+		scenario{name: "drain-cut", setup: with(drainCut),
 			schedules: 10_734, points: 14, fullBound: schedule.Unbounded, fullSchedules: 1_116_981}.run(t)
 	})
 	t.Run("whole", func(t *testing.T) {
-		scenario{name: "drain-whole", setup: drainWhole, drawn: 8_000, points: 22,
+		scenario{name: "drain-whole", setup: with(drainWhole), drawn: 8_000, points: 22,
 			fullBound: everyTime, fullSchedules: 4_240_536}.run(t)
 	})
 }
@@ -417,8 +419,9 @@ func TestDrain(t *testing.T) {
 // An acceptor that looks whether the node drains before it registers the connection: between the two the node tells
 // all connections it knows, and nobody ever tells this one.
 func TestDrainPlanted(t *testing.T) {
+	h := newQuietShop(t)
 	planted(t, "drain", func(y *schedule.Yielder) schedule.Program {
-		n := newDrainNode()
+		n := newDrainNode(y, h)
 		b := n.connect(y, "b")
 		n.waiting = b
 		register := func(y *schedule.Yielder, o *drainConn) {

@@ -217,33 +217,39 @@ func TestRaceIsFound(t *testing.T) {
 	}
 }
 
-// A failure inside of a thread ends the schedule there, and the shortest one is told.
+// A failure inside of a thread ends the schedule there, and the shortest one is told: not that of the first user, who
+// thinks before the use.
 func TestShortest(t *testing.T) {
 	setup := func(y *schedule.Yielder) schedule.Program {
 		open := true
-		return schedule.Program{Threads: []schedule.Thread{
-			{Name: "closer", Run: func(y *schedule.Yielder) {
-				for range 4 {
+		user := func(thoughts int) func(*schedule.Yielder) {
+			return func(y *schedule.Yielder) {
+				for range thoughts {
 					y.Yield("think")
 				}
-				open = false
-				for range 4 {
-					y.Yield("clean up")
-				}
-			}},
-			{Name: "user", Run: func(y *schedule.Yielder) {
 				for i := range 3 {
 					y.Yield("use")
 					if !open {
 						y.Failf("closed at use %d", i+1)
 					}
 				}
+			}
+		}
+		return schedule.Program{Threads: []schedule.Thread{
+			{Name: "closer", Run: func(y *schedule.Yielder) {
+				for range 2 {
+					y.Yield("think")
+				}
+				open = false
+				y.Yield("clean up")
 			}},
+			{Name: "slow user", Run: user(3)},
+			{Name: "user", Run: user(0)},
 		}}
 	}
 	r := explore(t, schedule.Unbounded, setup)
 	golden(t, "shortest", setup, r.Failure)
-	if f := r.Failure; f.Preemptions != 0 || len(f.Steps) != 11 {
+	if f := r.Failure; f.Preemptions != 0 || len(f.Steps) != 6 || f.Steps[5].Name != "user" {
 		t.Errorf("closer to its end, then user to its first use:\n%v", f)
 	}
 }

@@ -97,7 +97,10 @@ func Replay(opts Options, setup Setup, choices []int) (*Failure, error) {
 }
 
 // effort is how many steps the search for the smallest failure may take.
-const effort = 20_000_000
+const effort = 3_000_000
+
+// errLonger ends a schedule that can not be shorter than the failure at hand any more.
+var errLonger = errors.New("longer")
 
 // minimise looks for a smaller failure: with no preemption, then with one, up to those of the failure at hand. All
 // schedules of the first bound with a failure are run, for the shortest.
@@ -126,11 +129,16 @@ func (x *search) minimise(ctx context.Context) error {
 // is none.
 func (x *search) shortest(ctx context.Context, limit int) (best *Failure, err error) {
 	for {
-		broken, err := x.run(x.pick)
-		if err != nil {
+		broken, err := x.run(func(step int, enabled uint64) (int, error) {
+			if best != nil && step >= len(best.Steps)-1 {
+				return 0, errLonger
+			}
+			return x.pick(step, enabled)
+		})
+		if err != nil && err != errLonger {
 			return nil, err
 		}
-		if x.count(broken) && (best == nil || len(x.failure.Steps) < len(best.Steps)) {
+		if x.count(broken) {
 			best = x.failure
 		}
 		if !x.backtrack() {

@@ -26,13 +26,55 @@ func newGate(cfg gate.Config, up int) *gate.Gate {
 	return g
 }
 
-// newStore opens a store of so many spans of 64 KiB that gives way to the threads of y.
-func newStore(y *schedule.Yielder, spans int64) *store.Store {
-	s, err := store.Open(store.Config{Capacity: spans * spec.MaxChunk, Yield: y.Yield})
+// shop has the store for one schedule after the other.
+type shop struct {
+	quiet bool // its stores do not give way
+	y     *schedule.Yielder
+	s     *store.Store
+}
+
+func newShop(t *testing.T) *shop { return stock(t, &shop{}) }
+
+// newQuietShop is for scenarios in which the store only has to be there.
+func newQuietShop(t *testing.T) *shop { return stock(t, &shop{quiet: true}) }
+
+func stock(t *testing.T, h *shop) *shop {
+	t.Cleanup(func() {
+		if err := h.s.Close(); err != nil && !t.Failed() {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return h
+}
+
+// open returns a store of so many spans of 64 KiB that gives way to the threads of y: a new one, as the one before was
+// closed or stands where a broken schedule left it.
+func (h *shop) open(y *schedule.Yielder, spans int64) *store.Store {
+	if h.s != nil {
+		_ = h.s.Close() // an error says that the broken schedule left memory in use, which is lost
+	}
+	cfg := store.Config{Capacity: spans * spec.MaxChunk}
+	if !h.quiet {
+		cfg.Yield = y.Yield
+	}
+	s, err := store.Open(cfg)
 	if err != nil {
 		panic(err)
 	}
+	h.y, h.s = y, s
 	return s
+}
+
+// again returns the store of the schedule before, if that left it open and empty, and else a new one: most of what a
+// short schedule costs is to open a store.
+func (h *shop) again(y *schedule.Yielder, spans int64) *store.Store {
+	if h.s != nil && h.y == y {
+		st := h.s.Stats()
+		if _, err := h.s.Stat(spec.Address{}); reasonOf(err) == spec.NotFound && st.Capacity == spans*spec.MaxChunk && st.ArenaUsed == 0 && st.Objects == 0 {
+			return h.s
+		}
+	}
+	return h.open(y, spans)
 }
 
 // put stores p as an ingress does. A put that fails is aborted.
@@ -64,8 +106,8 @@ type flip struct {
 	sawReady, sawDraining bool // by somebody, on /readyz
 }
 
-func newFlip(y *schedule.Yielder) *flip {
-	f := &flip{g: newGate(gate.DefaultConfig(), len(gateNames)-1), s: newStore(y, 2)}
+func newFlip(y *schedule.Yielder, h *shop) *flip {
+	f := &flip{g: newGate(gate.DefaultConfig(), len(gateNames)-1), s: h.open(y, 2)}
 	f.admit = func(*schedule.Yielder) spec.Reason { return f.g.Admit(epoch).Reason }
 	f.done = f.g.Done
 	f.inflight = func() int { return f.g.Status().Inflight }
@@ -144,9 +186,10 @@ func (f *flip) program() schedule.Program {
 // A readiness flip against admission: nothing is admitted once the flip was visible (RDY-STA-004, RDY-GAT-001), what was
 // admitted is not failed (RDY-DRN-008, RDY-DEG-009), and the node closes its store under nobody (RDY-DRN-003).
 func TestReadinessFlip(t *testing.T) {
+	h := newShop(t)
 	scenario{
 		name:      "readiness-flip",
-		setup:     func(y *schedule.Yielder) schedule.Program { return newFlip(y).program() },
+		setup:     func(y *schedule.Yielder) schedule.Program { return newFlip(y, h).program() },
 		schedules: 7_676, points: 11,
 		fullBound: schedule.Unbounded, fullSchedules: 2_434_000,
 	}.run(t)
@@ -155,8 +198,9 @@ func TestReadinessFlip(t *testing.T) {
 // An ingress that looks whether the node is ready and counts itself in afterwards: between the two the node drains,
 // finds nobody in flight, and closes the store.
 func TestReadinessFlipPlanted(t *testing.T) {
+	h := newShop(t)
 	planted(t, "readiness-flip", func(y *schedule.Yielder) schedule.Program {
-		f := newFlip(y)
+		f := newFlip(y, h)
 		inside := 0
 		f.admit = func(y *schedule.Yielder) spec.Reason {
 			if f.g.Status().State != gate.Ready {

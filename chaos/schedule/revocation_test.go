@@ -63,7 +63,7 @@ func (c *count) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func newRevocation(y *schedule.Yielder) *revocation {
+func newRevocation(y *schedule.Yielder, h *shop) *revocation {
 	must := func(err error) {
 		if err != nil {
 			panic(err)
@@ -73,8 +73,7 @@ func newRevocation(y *schedule.Yielder) *revocation {
 	var err error
 	v.a, err = capability.New(epoch, capability.Config{Name: "node", Random: new(count), Yield: y.Yield})
 	must(err)
-	v.s, err = store.Open(store.Config{Capacity: spec.MaxChunk})
-	must(err)
+	v.s = h.again(y, 1)
 	all := capability.Minting{Ops: []capability.Op{capability.OpPut, capability.OpHas}}
 	v.leaked, err = v.a.Mint(epoch, all)
 	must(err)
@@ -209,7 +208,8 @@ func (o *authConn) run(y *schedule.Yielder, st *session.Stream) {
 	if o.v.inForce && o.tokens[st.Corr].ID() == o.v.leaked.ID() {
 		y.Failf("%s: stream %d was carried out after its capability was revoked", o.name, st.Corr)
 	}
-	a, err := wire.Answer{Obj: st.Req.Obj}, error(nil)
+	a := wire.Answer{Obj: st.Req.Obj}
+	var err error
 	if st.Req.Op == wire.OpPut {
 		a.Obj, a.Created, err = h.put.Commit()
 	} else if _, missing := o.v.s.Stat(st.Req.Obj); missing == nil {
@@ -274,7 +274,7 @@ func (v *revocation) program() schedule.Program {
 					return err
 				}
 			}
-			return v.s.Close()
+			return nil
 		},
 	}
 }
@@ -282,9 +282,10 @@ func (v *revocation) program() schedule.Program {
 // A revocation against open streams: when it has returned, nothing under the capability is admitted or carried out
 // (CAP-REV-002); every open stream is ended, once, and nobody else's is (CAP-REV-001, CAP-REV-003).
 func TestRevocation(t *testing.T) {
+	h := newQuietShop(t)
 	scenario{
 		name:      "revocation",
-		setup:     func(y *schedule.Yielder) schedule.Program { return newRevocation(y).program() },
+		setup:     func(y *schedule.Yielder) schedule.Program { return newRevocation(y, h).program() },
 		schedules: 12_131, points: 10,
 		fullBound: 6, fullSchedules: 1_156_714,
 	}.run(t)
@@ -293,8 +294,9 @@ func TestRevocation(t *testing.T) {
 // A node that verifies first and keeps its own list of streams: revoked in between, the stream is not on the list yet, and
 // goes on.
 func TestRevocationPlanted(t *testing.T) {
+	h := newQuietShop(t)
 	planted(t, "revocation", func(y *schedule.Yielder) schedule.Program {
-		v := newRevocation(y)
+		v := newRevocation(y, h)
 		v.admit = func(o *authConn, st *session.Stream) (*capability.Lease, error) {
 			g, err := v.a.Verify(epoch, o.tokens[st.Corr], request(st))
 			if err != nil {
@@ -333,8 +335,9 @@ func TestRevocationPlanted(t *testing.T) {
 // A node that ends the stream it once gave the lease to: the session uses the memory of streams again, and by then it
 // may be a stream of another capability.
 func TestRevocationWrongStreamPlanted(t *testing.T) {
+	h := newQuietShop(t)
 	planted(t, "revocation-wrong-stream", func(y *schedule.Yielder) schedule.Program {
-		v := newRevocation(y)
+		v := newRevocation(y, h)
 		a := v.connect("a", map[uint64]capability.Token{1: v.leaked, 2: v.ok}, hasFirst, secondPut)
 		v.admit = func(o *authConn, st *session.Stream) (*capability.Lease, error) {
 			return v.a.Admit(epoch, o.tokens[st.Corr], request(st), st)

@@ -24,8 +24,10 @@ func TestReconfigure(t *testing.T) {
 	t.Run("RDY-CFG-008 every cap is the new one", func(t *testing.T) {
 		g := ready(t, gate.Config{MaxConns: 1, MaxInflight: 1, Rate: 1})
 		swap(t, g, gate.Config{MaxConns: 2, MaxInflight: 3, Rate: 5})
-		if !g.Connect() || !g.Connect() || g.Connect() {
-			t.Error("not two connections")
+		for i := range 3 {
+			if got := g.Connect(); got != (i < 2) {
+				t.Errorf("connection %d: %v", i+1, got)
+			}
 		}
 		for range 3 {
 			want(t, g, epoch, spec.None)
