@@ -44,6 +44,7 @@ type amnesiaPut struct {
 	corr    uint64
 	req     refwire.Request
 	content int
+	bytes   []byte // all of them
 	sent    int
 	half    []byte // what is missing of the frame that was sent by half
 	said    []refwire.Frame
@@ -63,7 +64,6 @@ type amnesiaDrive struct {
 	binary  string
 	config  string // a file that asks for amnesia
 	cov     *Coverage
-	text    []byte
 	node    *target
 	eye     *link // for questions, while the node is up
 	web     *web  // the same over HTTP, until it ends
@@ -73,26 +73,35 @@ type amnesiaDrive struct {
 	limit   string // of which kind the tour waits for the end; "" for none
 	drained [2]time.Time
 	said    []string
+
+	addresses map[int]spec.Address // of objects, by number
 }
 
 func (d *amnesiaDrive) fail(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{errTour}, args...)...)
 }
 
-// object is the bytes with a number, and their address.
-func (d *amnesiaDrive) object(n int) ([]byte, spec.Address) {
-	if d.text == nil {
-		d.text = make([]byte, slot)
-		rand.NewChaCha8([32]byte{'a'}).Read(d.text)
-	}
-	b := append([]byte(nil), d.text...)
+// object is the bytes with a number.
+func (d *amnesiaDrive) object(n int) []byte {
+	b := make([]byte, slot)
+	rand.NewChaCha8([32]byte{'a'}).Read(b)
 	binary.BigEndian.PutUint64(b, uint64(n))
-	return b, blake3.Sum256(b)
+	return b
+}
+
+// address is where the bytes with a number are.
+func (d *amnesiaDrive) address(n int) spec.Address {
+	obj, known := d.addresses[n]
+	if !known {
+		obj = blake3.Sum256(d.object(n))
+		d.addresses[n] = obj
+	}
+	return obj
 }
 
 // walk takes the legs in order.
-func (d *amnesiaDrive) walk(legs []amnesiaLeg) (err error) {
-	d.content, d.clients = make([]int, d.p.Slots), make([]*amnesiaClient, d.p.Conns)
+func (d *amnesiaDrive) walk(legs []amnesiaLeg) error {
+	d.content, d.clients, d.addresses = make([]int, d.p.Slots), make([]*amnesiaClient, d.p.Conns), map[int]spec.Address{}
 	defer d.leave()
 	for _, l := range legs {
 		d.turn++
@@ -104,7 +113,7 @@ func (d *amnesiaDrive) walk(legs []amnesiaLeg) (err error) {
 		if err == nil && l.settled && d.limit == "" {
 			err = d.observe(l)
 		}
-		if late := l.from.Life == amnesia.Closing && !l.from.busy() && time.Since(d.drained[0]) > noticeTime; late && err != nil {
+		if late := l.from.Life == amnesia.Closing && !l.from.busy() && time.Since(d.drained[0]) > noticeTime; late && err != nil && !errors.Is(err, errSilent) {
 			err = errLate
 		}
 		if err != nil {
@@ -249,7 +258,7 @@ func (d *amnesiaDrive) closed(l amnesiaLeg, c *amnesiaClient) error {
 	defer d.hangUp(l.op.Conn - 1)
 	if l.from.at(l.op.Conn).Over || l.from.Life == amnesia.Closing && l.from.Conns[l.op.Conn-1].Doing == amnesia.Idle && c.link != nil {
 		if f, err := c.link.read(time.Now().Add(patience)); err == nil && f.Corr != 0 || errors.Is(err, errSilent) {
-			return d.fail("the node should close the connection, and says %s (%v)", name(f), err)
+			return d.fail("the node should close the connection, and says %s (%w)", name(f), err)
 		}
 	}
 	return nil
@@ -269,7 +278,7 @@ func (d *amnesiaDrive) shutdown() error {
 	}
 	for _, c := range links {
 		if f, err := c.read(time.Now().Add(patience)); err != nil || f.Flags != spec.FlagEvent || f.Code != spec.CodeGoingAway {
-			return d.fail("SIGTERM shows on a connection as %s (%v)", name(f), err)
+			return d.fail("SIGTERM shows on a connection as %s (%w)", name(f), err)
 		}
 	}
 	d.drained[1] = time.Now()
@@ -320,8 +329,7 @@ func (d *amnesiaDrive) stored(l amnesiaLeg, number int) spec.Address {
 			}
 		}
 	}
-	_, obj := d.object(n)
-	return obj
+	return d.address(n)
 }
 
 // observe compares what can be seen of a node with the model: what is stored, and how much room there is.

@@ -19,13 +19,12 @@ func (d *amnesiaDrive) arrive(l amnesiaLeg, c *amnesiaClient) error {
 	}
 	var frames []byte
 	if l.from.Conns[l.op.Conn-1].Doing == amnesia.Idle {
-		_, obj := d.object(l.put)
-		c.put = &amnesiaPut{content: l.put, req: refwire.Request{Op: "put", TotalLen: slot}}
-		if c.put.req.HasObj = l.wrong || d.turn%2 == 0; l.wrong {
-			_, obj = d.object(-1)
-		}
-		if c.put.req.HasObj {
-			c.put.req.Obj = obj
+		c.put = &amnesiaPut{content: l.put, bytes: d.object(l.put), req: refwire.Request{Op: "put", TotalLen: slot}}
+		switch {
+		case l.wrong:
+			c.put.req.Obj, c.put.req.HasObj = d.address(-1), true
+		case d.turn%2 == 0:
+			c.put.req.Obj, c.put.req.HasObj = d.address(l.put), true
 		}
 		frames = c.link.open(0, c.put.req)
 		c.put.corr = c.link.corr
@@ -35,7 +34,7 @@ func (d *amnesiaDrive) arrive(l amnesiaLeg, c *amnesiaClient) error {
 		c.put.said = said[c.put.corr]
 		return err
 	}
-	frame := d.next(c, drop)
+	frame := c.next(drop)
 	c.put.half = frame[len(frame)/2:]
 	said, err := c.link.exchangeAnd(frames, frame[:len(frame)/2], "half a frame")
 	if err == nil && len(said[c.put.corr]) > 0 {
@@ -45,10 +44,9 @@ func (d *amnesiaDrive) arrive(l amnesiaLeg, c *amnesiaClient) error {
 }
 
 // next are DATA frames for the next n bytes of a put.
-func (d *amnesiaDrive) next(c *amnesiaClient, n int) []byte {
+func (c *amnesiaClient) next(n int) []byte {
 	p := c.put
-	bytes, _ := d.object(p.content)
-	frames := c.link.data(p.corr, p.req, int64(p.sent), bytes[p.sent:p.sent+n])
+	frames := c.link.data(p.corr, p.req, int64(p.sent), p.bytes[p.sent:p.sent+n])
 	p.sent += n
 	return frames
 }
@@ -68,7 +66,7 @@ func (d *amnesiaDrive) take(l amnesiaLeg, c *amnesiaClient) error {
 	case l.reason != spec.None:
 		frames = append(frames, c.link.frame(p.corr, spec.FlagEnd, nil)...)
 	case first:
-		frames = append(frames, d.next(c, slot-spare-drop)...)
+		frames = append(frames, c.next(slot-spare-drop)...)
 	}
 	if l.reason != spec.None && l.from.Life == amnesia.Closing {
 		return d.last(l, c, frames)
@@ -101,7 +99,7 @@ func (d *amnesiaDrive) commit(l amnesiaLeg, c *amnesiaClient) error {
 		return d.deadline(l, c)
 	}
 	p := c.put
-	frames := append(d.next(c, slot-p.sent), c.link.frame(p.corr, spec.FlagEnd, nil)...)
+	frames := append(c.next(slot-p.sent), c.link.frame(p.corr, spec.FlagEnd, nil)...)
 	if l.reason != spec.None {
 		return d.last(l, c, frames)
 	}
@@ -111,8 +109,7 @@ func (d *amnesiaDrive) commit(l amnesiaLeg, c *amnesiaClient) error {
 		return err
 	}
 	a, reason, err := final("put", []refwire.Frame{f})
-	_, obj := d.object(p.content)
-	if err == nil && (reason != spec.None || a.Obj != obj || a.Created == (l.action == "CommitAgain")) {
+	if err == nil && (reason != spec.None || a.Obj != d.address(p.content) || a.Created == (l.action == "CommitAgain")) {
 		return d.fail("the put is answered %+v %s", a, reason)
 	}
 	if l.action == "Commit" {
@@ -134,8 +131,7 @@ func (d *amnesiaDrive) get(l amnesiaLeg, c *amnesiaClient) error {
 		}
 		return d.answered(l, "get", said[c.link.corr])
 	}
-	bytes, _ := d.object(d.content[l.op.Slot-1])
-	c.get = &openGet{want: bytes}
+	c.get = &openGet{want: d.object(d.content[l.op.Slot-1])}
 	return c.get.begin(c.link, obj)
 }
 
@@ -176,7 +172,7 @@ func (d *amnesiaDrive) progress(but *amnesiaClient) (err error) {
 		case c.get != nil:
 			err = errors.Join(err, c.get.more(c.link))
 		case c.put != nil && c.put.half == nil:
-			_, e := c.link.exchange(d.next(c, drop), "progress")
+			_, e := c.link.exchange(c.next(drop), "progress")
 			err = errors.Join(err, e)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/rustyonions/micronode/model/amnesia"
 	"github.com/rustyonions/micronode/model/explore"
@@ -12,7 +13,7 @@ import (
 
 const (
 	amnesiaLongest = 60 // steps of a tour
-	amnesiaNodes   = 3  // nodes at a time
+	amnesiaNodes   = 6  // nodes at a time
 	amnesiaWaits   = 60 // the same where every tour waits for a limit
 )
 
@@ -23,11 +24,12 @@ type amnesiaRun struct {
 	base           *graph[amnesia.State, amnesia.Op]
 	plan           *explore.Graph[amnesiaState, amnesiaOp]
 	cov            *Coverage
+	late           atomic.Int64 // tours that began again
 }
 
 // Amnesia walks the graph of the model of amnesia under p on nodes started from binary. What can be seen from outside is
-// that answers agree, and that nothing is left behind an end; where bytes lie, and that they are overwritten, is for a
-// check inside the process.
+// that answers agree, that room comes back, and that nothing is left behind an end. Overwrite and Wipe are passed and not
+// seen: where bytes lie, and that they are overwritten, is for the lock-step test of the store, inside the process.
 func Amnesia(binary, name string, p amnesia.Params, o Options) (*Coverage, error) {
 	base, err := newGraph(amnesia.Machine(p))
 	if err != nil {
@@ -59,6 +61,7 @@ func Amnesia(binary, name string, p amnesia.Params, o Options) (*Coverage, error
 	if err = r.walk(quick, amnesiaNodes, ""); err == nil {
 		err = errors.Join(r.walk(requests, amnesiaWaits, "request"), r.walk(drains, amnesiaWaits, "drain"))
 	}
+	o.Progress("%s: %d times a tour began again, because the machine was too slow for it", name, r.late.Load())
 	return r.cov, err
 }
 
@@ -175,13 +178,9 @@ func (r *amnesiaRun) fits(t explore.Tour) int {
 
 // walk drives tours, some at a time.
 func (r *amnesiaRun) walk(tours []explore.Tour, nodes int, limit string) error {
-	return each(tours, nodes, func(t explore.Tour) error {
-		for try := 1; ; try++ {
-			d := &amnesiaDrive{p: r.pl.p, binary: r.binary, config: r.config, cov: r.cov, limit: limit}
-			if err := d.walk(r.legs(r.settled(t))); !errors.Is(err, errLate) || try == readyTries {
-				return err
-			}
-		}
+	return punctually(tours, nodes, &r.late, func(t explore.Tour) error {
+		d := &amnesiaDrive{p: r.pl.p, binary: r.binary, config: r.config, cov: r.cov, limit: limit}
+		return d.walk(r.legs(r.settled(t)))
 	})
 }
 

@@ -9,8 +9,14 @@ import (
 // There is nothing to walk yet, and so no evidence: a tour without a step would look like one.
 func TestCapabilityTourIsPlanned(t *testing.T) {
 	binary := build(t)
-	for name, p := range map[string]capability.Params{"Capability": capability.Small(), "Capability-streams": capability.SmallStreams()} {
-		c, err := Capability(binary, name, p)
+	for _, g := range []struct {
+		name string
+		p    capability.Params
+	}{
+		{"Capability", capability.Small()},
+		{"Capability-streams", capability.SmallStreams()},
+	} {
+		c, err := Capability(binary, g.name, g.p)
 		if err != nil {
 			t.Fatal(err)
 		}

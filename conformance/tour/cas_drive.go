@@ -96,13 +96,15 @@ type casLeg struct {
 
 // walk starts a node and takes the legs in order.
 func (d *casDrive) walk(legs []casLeg) error {
+	defer func() {
+		d.leave()
+		if d.node != nil {
+			d.node.end()
+		}
+	}()
 	if err := d.start(); err != nil {
 		return err
 	}
-	defer func() {
-		d.leave()
-		d.node.end()
-	}()
 	for _, l := range legs {
 		d.turn++
 		d.said = append(d.said, fmt.Sprintf("%s: %s", l.op, l.action))
@@ -154,14 +156,20 @@ func (d *casDrive) leave() {
 		for _, l := range links {
 			l.reset()
 		}
+		clear(links)
 	}
 	for _, p := range d.puts {
 		if p.up.web != nil {
 			p.up.reset()
 		}
 	}
-	d.eye.reset()
-	d.web.reset()
+	if d.eye != nil {
+		d.eye.reset()
+	}
+	if d.web != nil {
+		d.web.reset()
+	}
+	d.eye, d.web = nil, nil
 }
 
 // step brings a step of the model about and looks whether the node is what the model says then.

@@ -63,27 +63,22 @@ type readyDrive struct {
 }
 
 // walk takes the legs in order.
-func (d *readyDrive) walk(legs []readyLeg) (err error) {
+func (d *readyDrive) walk(legs []readyLeg) error {
 	if slices.ContainsFunc(legs, func(l readyLeg) bool { return l.op.Kind == readiness.Fail }) {
 		return d.failing(legs)
 	}
+	defer d.leave()
 	if err := d.start(); err != nil {
 		return err
 	}
-	defer func() {
-		for _, c := range d.clients {
-			c.reset()
-		}
-		d.eye.reset()
-		d.node.end()
-	}()
 	for _, l := range legs {
 		d.turn++
 		d.said = append(d.said, fmt.Sprintf("%s: %s", l.op, l.action))
-		if err = d.step(l); err == nil {
+		err := d.step(l)
+		if err == nil {
 			err = d.observe(l)
 		}
-		if late := d.intime(l.to); late != nil {
+		if late := d.intime(l.to); late != nil && !errors.Is(err, errSilent) {
 			err = late // whatever was seen: the model and the node were not in the same state
 		}
 		if err != nil {
@@ -91,7 +86,23 @@ func (d *readyDrive) walk(legs []readyLeg) (err error) {
 		}
 		d.cov.walk(l.edge)
 	}
-	return d.count(legs[len(legs)-1].to)
+	if err := d.count(legs[len(legs)-1].to); err != nil {
+		return fmt.Errorf("the tokens behind all that: %w\n  %s", err, strings.Join(d.said, "\n  "))
+	}
+	return nil
+}
+
+// leave ends the node and closes all connections.
+func (d *readyDrive) leave() {
+	for _, c := range d.clients {
+		c.reset()
+	}
+	if d.eye != nil {
+		d.eye.reset()
+	}
+	if d.node != nil {
+		d.node.end()
+	}
 }
 
 func (d *readyDrive) fail(format string, args ...any) error {
@@ -155,7 +166,7 @@ func (d *readyDrive) observe(l readyLeg) error {
 	soon := l.op.Kind != readiness.Readyz && l.reason == spec.None // the node may hear of it a moment later
 	for deadline := time.Now().Add(patience); ; {
 		err := d.compare(s)
-		if err == nil || !soon || !errors.Is(err, errTour) || time.Now().After(deadline) {
+		if err == nil || !soon || !errors.Is(err, errTour) || time.Now().After(deadline) || d.intime(s) != nil {
 			return err
 		}
 	}
@@ -249,7 +260,7 @@ func (d *readyDrive) disconnect(l readyLeg) error {
 	d.clients = slices.DeleteFunc(d.clients, func(x *client) bool { return x == c })
 	if l.from.Name == readiness.Draining && !c.Web {
 		if f, err := c.link.read(time.Now().Add(patience)); err == nil || errors.Is(err, errSilent) {
-			return d.fail("the node drains, and on a connection with nothing open it says %s (%v)", name(f), err)
+			return d.fail("the node drains, and on a connection with nothing open it says %s (%w)", name(f), err)
 		}
 	}
 	c.reset()
@@ -425,7 +436,7 @@ func (d *readyDrive) signal(l readyLeg) error {
 			continue
 		}
 		if f, err := c.link.read(time.Now().Add(patience)); err != nil || f.Flags != spec.FlagEvent || f.Code != spec.CodeGoingAway {
-			return d.fail("SIGTERM shows on a connection as %s (%v)", name(f), err)
+			return d.fail("SIGTERM shows on a connection as %s (%w)", name(f), err)
 		}
 	}
 	for deadline := time.Now().Add(patience); ; {

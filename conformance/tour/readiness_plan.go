@@ -1,6 +1,7 @@
 package tour
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -164,7 +165,7 @@ func (pl readyPlan) beyond(s readyState, op readyOp, o readiness.Outcome) string
 	case s.Name == readiness.Draining && op.Kind == readiness.Connect && !op.On.Web && o.Reason == spec.None:
 		return "a node that drains closes a new connection over OAP/1 at once"
 	case s.Name == readiness.Draining && !s.Noticed && op.Kind == readiness.Refill && !s.Aimed:
-		return "the notice of 100 milliseconds is over before a token comes"
+		return "to a full bucket no token is on its way, and its time is longer than the notice of 100 milliseconds"
 	case op.Kind == readiness.Deadline && !s.Noticed:
 		return "the notice of 100 milliseconds is over before the 5 seconds of the drain are"
 	case (op.Kind == readiness.Deadline || op.Kind == readiness.Signal && s.Name == readiness.Draining) &&
@@ -174,25 +175,23 @@ func (pl readyPlan) beyond(s readyState, op readyOp, o readiness.Outcome) string
 	return ""
 }
 
-// why says why a step of the model that no plan reaches is out of reach; "" where there is no reason.
-func (pl readyPlan) why(s readiness.State, op readiness.Op) string {
-	whole := !slices.Contains(s.Up, false)
-	if s.Name != readiness.Starting && !whole && !s.Unknown {
-		return "the node does not probe its gates yet (RDY-GAT-004 and RDY-GAT-005 are planned), and nobody can aim at the middle of a start"
-	}
-	web := readyOp{Op: op, On: readyConn{Web: true}}
-	if why := pl.beyond(readyState{State: s}, web, readiness.Next(pl.p, s, op)[0]); why != "" {
-		return why
-	}
+// why says why a step of the model that no plan takes is out of reach; "" where there is no reason. reached says that a
+// plan comes to its state.
+func (pl readyPlan) why(s readiness.State, op readiness.Op, reached bool) string {
+	beyond := pl.beyond(readyState{State: s}, readyOp{Op: op, On: readyConn{Web: true}}, readiness.Next(pl.p, s, op)[0])
 	switch {
+	case s.Unknown:
+		return beyond
 	case s.Name == readiness.Starting:
-		return "a node says where it listens when it is ready, and nobody knows it before"
+		return cmp.Or(beyond, "a node says where it listens when it is ready, and nobody knows it before")
+	case slices.Contains(s.Up, false):
+		return "the node does not probe its gates yet (RDY-GAT-004 and RDY-GAT-005 are planned), and nobody can aim at the middle of a start"
+	case pl.p.Causes && !reached:
+		return "the node does not degrade yet (RDY-DEG is planned), and only one that does, or that counts what is left, comes here"
 	case s.Name == readiness.Draining && (!s.Listening || s.Noticed && s.Places == 0):
 		return "a node that drains with nothing in flight closes its listeners and exits in one go"
-	case pl.p.Causes && (s.Store != readiness.Room || s.Memory != readiness.Room || s.Conns == pl.p.MaxConns || s.Places == pl.p.MaxInflight):
-		return "the node does not degrade yet (RDY-DEG is planned), and only one that does comes here"
 	}
-	return ""
+	return beyond
 }
 
 func (pl readyPlan) machine() explore.Machine[readyState, readyOp] {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/rustyonions/micronode/model/explore"
@@ -12,14 +11,12 @@ import (
 )
 
 const (
-	readyLongest    = 40 // steps of a tour
-	readyNodes      = 6  // nodes at a time
-	slowNodes       = 40 // the same where most of them wait for tokens
-	cutNodes        = 40 // the same where every tour waits for the end of a drain
-	hurry           = 12 // steps in the first 100 milliseconds of a drain
-	refills         = 5  // tokens that a tour waits for: requests in flight have 5 seconds
-	readyTries      = 4  // of a tour that the machine was too slow for, beside others
-	readyTriesAlone = 40
+	readyLongest = 40 // steps of a tour
+	readyNodes   = 6  // nodes at a time
+	slowNodes    = 40 // the same where most of them wait for tokens
+	cutNodes     = 40 // the same where every tour waits for the end of a drain
+	hurry        = 12 // steps in the first 100 milliseconds of a drain
+	refills      = 5  // tokens that a tour waits for: requests in flight have 5 seconds
 )
 
 // readyRun is one run of all tours of a model of readiness.
@@ -77,7 +74,10 @@ func Readiness(binary, name string, p readiness.Params, o Options) (*Coverage, e
 
 // choose picks one edge of the plan for each edge of the model, and notes why the others are out of reach.
 func (r *readyRun) choose(name string, o Options) map[int]bool {
-	byBase := map[int]int{}
+	byBase, states := map[int]int{}, map[int]bool{}
+	for _, s := range r.plan.States {
+		states[r.base.state[r.base.canon(s.State)]] = true
+	}
 	for i, e := range r.plan.Edges {
 		b, _ := r.base.edge(r.plan.States[e.From].State, e.Op.Op, e.Action)
 		if known, ok := byBase[b]; !ok || i%2 == 0 && !e.Op.Aim && r.plan.Depth[e.From] <= r.plan.Depth[r.plan.Edges[known].From]+1 {
@@ -90,7 +90,7 @@ func (r *readyRun) choose(name string, o Options) map[int]bool {
 		i, reached := byBase[b]
 		switch {
 		case !reached:
-			why[b] = r.pl.why(r.base.States[e.From], e.Op)
+			why[b] = r.pl.why(r.base.States[e.From], e.Op, states[e.From])
 		case e.Op.Kind == readiness.Deadline && !o.Time:
 			why[b] = "it takes the 5 seconds of a drain, which this run does not wait for"
 		default:
@@ -158,32 +158,11 @@ func (r *readyRun) settled(t explore.Tour) explore.Tour {
 	}
 }
 
-// walk drives tours, some at a time, each on a node of its own. The law's 100 milliseconds are short for a machine that
-// runs other tests as well: a tour that comes late begins again, and after some tries it has the others of its kind wait.
+// walk drives tours, some at a time, each on a node of its own.
 func (r *readyRun) walk(tours []explore.Tour, nodes int, object []byte) error {
-	var road sync.RWMutex
-	return each(tours, nodes, func(t explore.Tour) error {
-		drive := func() error {
-			d := &readyDrive{p: r.pl.p, binary: r.binary, cov: r.cov, object: object}
-			return d.walk(r.legs(t))
-		}
-		for range readyTries {
-			road.RLock()
-			err := drive()
-			road.RUnlock()
-			if !errors.Is(err, errLate) {
-				return err
-			}
-			r.late.Add(1)
-		}
-		road.Lock()
-		defer road.Unlock()
-		err := drive()
-		for try := 1; errors.Is(err, errLate) && try < readyTriesAlone; try++ {
-			r.late.Add(1)
-			err = drive()
-		}
-		return err
+	return punctually(tours, nodes, &r.late, func(t explore.Tour) error {
+		d := &readyDrive{p: r.pl.p, binary: r.binary, cov: r.cov, object: object}
+		return d.walk(r.legs(t))
 	})
 }
 

@@ -16,7 +16,6 @@ func TestReadinessTour(t *testing.T) {
 		{"Readiness-admission", readiness.SmallAdmission()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
 			cov, err := Readiness(binary, c.name, c.p, Options{Time: *all, Progress: t.Logf})
 			if err != nil {
 				t.Error(err)

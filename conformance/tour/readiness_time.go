@@ -1,6 +1,7 @@
 package tour
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -79,11 +80,8 @@ func (d *readyDrive) count(s readyState) error {
 	}
 	for n := 0; ; n++ {
 		r, err := d.eye.ask(http.MethodGet, "/o/"+spec.Address{1}.String())
-		if err != nil {
-			return err
-		}
-		if err := d.intime(s); err != nil {
-			return err
+		if late := d.intime(s); late != nil || err != nil {
+			return cmp.Or(late, err)
 		}
 		want := spec.NotFound
 		switch {
