@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	full   = flag.Bool("full", false, "run every schedule of the scenarios, or as many as their large bound allows")
+	full   = flag.Bool("full", false, "run every schedule of the scenarios, or as many as their large bound allows: takes more than 10 minutes, so give go test a -timeout")
 	budget = flag.Duration("budget", 10*time.Minute, "time for one scenario with -full; it fails when that is not enough")
 	update = flag.Bool("update", false, "rewrite the schedules in testdata")
 )
