@@ -1,5 +1,5 @@
 // Package evidence carries figures from the checks that produce them to the page that shows them. A check calls Add
-// when it has finished; `make evidence` runs the checks with MICRO_EVIDENCE set and turns what they left into
+// when it has finished; `make evidence` runs the checks with EVIDENCE_DIR set and turns what they left into
 // one page.
 //
 // It owns the form of one entry. It may never decide what is good enough: a figure that is missing or zero where one was
@@ -14,8 +14,9 @@ import (
 	"testing"
 )
 
-// Variable is the name of the environment variable with the folder for entries. Without it nothing is written.
-const Variable = "MICRO_EVIDENCE"
+// Variable is the name of the environment variable with the folder for entries. Without it nothing is written. It can not
+// begin with MICRO_: tests hand their environment on to nodes, and a node refuses settings that it does not know.
+const Variable = "EVIDENCE_DIR"
 
 // Entry is what one check has to show.
 type Entry struct {
