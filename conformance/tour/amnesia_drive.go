@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -113,7 +114,7 @@ func (d *amnesiaDrive) walk(legs []amnesiaLeg) error {
 		if err == nil && l.settled && d.limit == "" {
 			err = d.observe(l)
 		}
-		if late := l.from.Life == amnesia.Closing && !l.from.busy() && time.Since(d.drained[0]) > noticeTime; late && err != nil && !errors.Is(err, errSilent) {
+		if err != nil && !errors.Is(err, errSilent) && d.late(l) {
 			err = errLate
 		}
 		if err != nil {
@@ -128,6 +129,12 @@ func (d *amnesiaDrive) walk(legs []amnesiaLeg) error {
 		}
 	}
 	return nil
+}
+
+// late says that a request came too late to be refused: with nothing in flight, a node that drains may have ended.
+func (d *amnesiaDrive) late(l amnesiaLeg) bool {
+	return l.from.Life == amnesia.Closing && !l.from.busy() && time.Since(d.drained[0]) > noticeTime &&
+		slices.Contains([]string{"Arrive", "Get", "Delete"}, l.op.Kind)
 }
 
 // leave ends the node, if it runs, and all connections.

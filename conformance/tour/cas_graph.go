@@ -90,7 +90,7 @@ func bare[S any, O interface {
 }
 
 // each drives tours, some at a time. It begins no more of them when one has failed.
-func each(tours []explore.Tour, some int, drive func(explore.Tour) error) error {
+func each(tours []explore.Tour, some int, drive func(context.Context, explore.Tour) error) error {
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(some)
 	for _, t := range tours {
@@ -98,7 +98,7 @@ func each(tours []explore.Tour, some int, drive func(explore.Tour) error) error 
 			if ctx.Err() != nil {
 				return nil
 			}
-			return drive(t)
+			return drive(ctx, t)
 		})
 	}
 	return group.Wait()
@@ -113,22 +113,25 @@ const (
 // are short for one that runs other tests as well: such a tour begins again, and after some tries it has the others wait.
 func punctually(tours []explore.Tour, some int, late *atomic.Int64, drive func(explore.Tour) error) error {
 	var road sync.RWMutex
-	return each(tours, some, func(t explore.Tour) error {
-		for range tries {
+	return each(tours, some, func(ctx context.Context, t explore.Tour) error {
+		err := errLate
+		for try := 0; try < tries && errors.Is(err, errLate); try++ {
 			road.RLock()
-			err := drive(t)
+			err = drive(t)
 			road.RUnlock()
-			if !errors.Is(err, errLate) {
-				return err
+			if errors.Is(err, errLate) {
+				late.Add(1)
 			}
-			late.Add(1)
+		}
+		if !errors.Is(err, errLate) {
+			return err
 		}
 		road.Lock()
 		defer road.Unlock()
-		err := drive(t)
-		for try := 1; errors.Is(err, errLate) && try < triesAlone; try++ {
-			late.Add(1)
-			err = drive(t)
+		for try := 0; try < triesAlone && errors.Is(err, errLate) && ctx.Err() == nil; try++ {
+			if err = drive(t); errors.Is(err, errLate) {
+				late.Add(1)
+			}
 		}
 		return err
 	})

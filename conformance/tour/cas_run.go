@@ -1,6 +1,8 @@
 package tour
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -70,14 +72,14 @@ func CasPersistent(binary, name string, p cas.Params) (*Coverage, error) {
 	return c, nil
 }
 
-// refuses wants a node not to start where the setting of amnesia has a value.
+// refuses wants a node not to start where the setting of amnesia has a value, and to say that this is why.
 func refuses(binary, value string) error {
 	cmd := exec.Command(binary, "run", "--http", "127.0.0.1:0", "--oap", "127.0.0.1:0")
 	cmd.Env = append(os.Environ(), "MICRO_AMNESIA="+value)
 	timer := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	var exit *exec.ExitError
-	if text, err := cmd.CombinedOutput(); !errors.As(err, &exit) || exit.ExitCode() <= 0 {
+	if text, err := cmd.CombinedOutput(); !errors.As(err, &exit) || exit.ExitCode() <= 0 || !bytes.Contains(text, []byte("MICRO_AMNESIA")) {
 		return fmt.Errorf("%w: a node whose amnesia is %q ends with %v: %s", errTour, value, err, text)
 	}
 	return nil
@@ -85,7 +87,7 @@ func refuses(binary, value string) error {
 
 // walk drives tours, some at a time, each from the start of a node.
 func (r *casRun) walk(tours []explore.Tour, nodes int) error {
-	return each(tours, nodes, func(t explore.Tour) error {
+	return each(tours, nodes, func(_ context.Context, t explore.Tour) error {
 		d := &casDrive{sc: r.scene, binary: r.binary, cov: r.cov}
 		return d.walk(r.legs(t))
 	})

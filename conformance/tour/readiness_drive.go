@@ -31,6 +31,9 @@ type readyLeg struct {
 // putLen is the length of a put that is held open, in bytes: enough for it to make some progress.
 const putLen = 8
 
+// looks is how often a node is asked, at most, whether it has come to what the model says.
+const looks = 100
+
 // held is a request that is in flight.
 type held struct {
 	work string
@@ -78,7 +81,7 @@ func (d *readyDrive) walk(legs []readyLeg) error {
 		if err == nil {
 			err = d.observe(l)
 		}
-		if late := d.intime(l.to); late != nil && !errors.Is(err, errSilent) {
+		if late := d.intime(l.to); late != nil && !errors.Is(err, errSilent) && !errors.Is(err, errStays) {
 			err = late // whatever was seen: the model and the node were not in the same state
 		}
 		if err != nil {
@@ -164,9 +167,14 @@ func (d *readyDrive) observe(l readyLeg) error {
 		return nil
 	}
 	soon := l.op.Kind != readiness.Readyz && l.reason == spec.None // the node may hear of it a moment later
-	for deadline := time.Now().Add(patience); ; {
+	for deadline, n := time.Now().Add(patience), 1; ; n++ {
 		err := d.compare(s)
-		if err == nil || !soon || !errors.Is(err, errTour) || time.Now().After(deadline) || d.intime(s) != nil {
+		switch {
+		case err == nil || !soon || !errors.Is(err, errTour):
+			return err
+		case n > looks:
+			return fmt.Errorf("%w; %w", err, errStays)
+		case time.Now().After(deadline) || d.intime(s) != nil:
 			return err
 		}
 	}
@@ -446,7 +454,7 @@ func (d *readyDrive) signal(l readyLeg) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return d.fail("SIGTERM does not make the node drain")
+			return d.fail("SIGTERM does not make the node drain: %w", errStays)
 		}
 	}
 }

@@ -25,6 +25,9 @@ const (
 // errLate says that the machine was too slow for a tour: something that has its time has happened unasked.
 var errLate = errors.New("this took so long that the time of something else was over")
 
+// errStays says that the node had the time to come to what the model says, and did not: it is not late.
+var errStays = errors.New("it stays so")
+
 // bucket knows when tokens come. A bucket of n tokens gets n in a second (ADM-CAP-003), counted from the moment at which
 // it was last full.
 type bucket struct {
