@@ -48,6 +48,21 @@ const (
 	MaxBody = 1 << 20
 	// MaxHeaderBytes is the largest HTTP request line and header block together (ADM-HTP-002).
 	MaxHeaderBytes = 16 << 10
+
+	// MaxCapability is the longest capability in binary form, discharges included (CAP-TOK-005).
+	MaxCapability = 3072
+	// MaxCapabilityText is the longest capability as text, in characters (CAP-TOK-005).
+	MaxCapabilityText = 4096
+	// MaxCaveats is how many caveats a capability may have, those of its discharges included (CAP-TOK-006).
+	MaxCaveats = 32
+	// MaxRootKeys is how many root keys verify at once: the current one and replaced ones (CAP-REV-005).
+	MaxRootKeys = 64
+	// MaxRevocations is how many revoked capabilities are remembered (CAP-REV-005).
+	MaxRevocations = 1 << 16
+	// MaxPassport is the longest JSON object of a passport request (CAP-ISS-001).
+	MaxPassport = 8 << 10
+	// MaxAuditRecord is the longest audit record (CAP-AUD-003).
+	MaxAuditRecord = 4 << 10
 )
 
 const (
@@ -62,4 +77,18 @@ const (
 	IdleTimeout = 60 * time.Second
 	// DrainTimeout is how long work in flight may take after draining begins (RDY-DRN-003).
 	DrainTimeout = 5 * time.Second
+
+	// MaxCapabilityTTL is the longest life of a capability (CAP-CAV-005).
+	MaxCapabilityTTL = 24 * time.Hour
+	// DefaultCapabilityTTL is the life of a capability that is minted without one (CAP-CAV-006).
+	DefaultCapabilityTTL = 15 * time.Minute
+	// BootstrapTTL is the life of the bootstrap token unless configured otherwise (CAP-ROL-004).
+	BootstrapTTL = time.Hour
+	// RevocationTime is within what time a revocation, or an expiry, is in force and has ended what was open (CAP-REV-002,
+	// CAP-REV-003, CAP-REV-006).
+	RevocationTime = time.Second
+	// MaxKeyAge is when a root key has to be replaced (CAP-KEY-001).
+	MaxKeyAge = 30 * 24 * time.Hour
+	// HandshakeTimeout is how long a TLS handshake may take (CAP-TLS-008).
+	HandshakeTimeout = 5 * time.Second
 )

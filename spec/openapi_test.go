@@ -55,6 +55,9 @@ func TestOpenAPIRoutes(t *testing.T) {
 	want := map[string]string{
 		"/healthz": "GET HEAD", "/readyz": "GET HEAD", "/metrics": "GET HEAD", "/version": "GET HEAD",
 		"/put": "POST", "/o/{addr}": "DELETE GET HEAD PUT",
+		"/v1/passport/issue": "POST", "/v1/passport/verify": "POST", "/v1/passport/revoke": "POST", "/v1/passport/rotate": "POST",
+		"/admin/audit/checkpoint": "GET HEAD", "/admin/audit/export": "GET HEAD", "/admin/audit/inclusion/{index}/{size}": "GET HEAD",
+		"/admin/audit/consistency/{old}/{new}": "GET HEAD", "/admin/audit/acknowledge/{size}": "POST",
 	}
 	doc := loadOpenAPI(t)
 	if len(doc.Paths.Map()) != len(want) {

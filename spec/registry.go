@@ -69,6 +69,8 @@ var areaOf = map[string]string{
 	"readiness.md":  "RDY",
 	"amnesia.md":    "AMN",
 	"capability.md": "CAP",
+	"keys.md":       "CAP",
+	"audit.md":      "CAP",
 	"divergence.md": "DIV",
 }
 

@@ -131,6 +131,7 @@ var notShown = map[string]string{
 	"OAP-SES-015": "every script of scope stream shows a part of it",
 	"OAP-SES-016": "needs a signal to the node",
 	"OAP-SES-018": "needs a client that stops reading",
+	"OAP-SES-021": "a script has no step that closes one side; every driver ends with it",
 	"OAP-CRD-001": "a node that sends the ACKs it must can not be overrun",
 	"OAP-ERR-002": "every expected error carries reason and code",
 	"OAP-ERR-003": "is a standing check of the driver",
