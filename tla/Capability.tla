@@ -31,7 +31,7 @@ vars == <<tokens, keys, first, streams, revoked>>
 Roles == [reader  |-> {"get", "has", "stat", "resolve", "search"},
           writer  |-> {"put", "delete", "move"},
           mailbox |-> {"send", "recv", "ack", "nack"},
-          issuer  |-> {"issue", "verify", "revoke"},
+          issuer  |-> {"issue", "verify", "revoke", "rotate"},
           admin   |-> {"config", "audit", "reprocess"}]
 
 NoStream == [token |-> 0, op |-> ""]
@@ -117,7 +117,7 @@ Use(n, surface, op) ==
 \* n = 0 is whatever is not a capability of this node. Nothing tells which rule it was.
 \* AMN-RST-002, CAP-CAV-001, CAP-CAV-002, CAP-CAV-004, CAP-CAV-005, CAP-CAV-007, CAP-CAV-008, CAP-CAV-015, CAP-DEN-001,
 \* CAP-DEN-004, CAP-HMC-001, CAP-HMC-002, CAP-HMC-003, CAP-IDN-003, CAP-KEY-002, CAP-REV-001, CAP-REV-002, CAP-ROL-003,
-\* CAP-TOK-005, CAP-TOK-006, CAP-TOK-007, CAP-TOK-008, CAP-TOK-009
+\* CAP-TOK-005, CAP-TOK-006, CAP-TOK-007, CAP-TOK-008, CAP-TOK-009, CAP-TOK-010, CAP-TOK-011
 Use_unauth(n, surface, op) ==
   /\ n \in {0} \cup Tokens
   /\ n # 0 => Verdict(tokens[n], surface, op) = "unauth"
@@ -135,7 +135,7 @@ Without(i) == /\ streams' = [streams EXCEPT ![i] = NoStream]
 \* The request is done. CAP-REV-003
 Finish(i) == Open(i) /\ Without(i)
 
-\* May come before every surface has heard of the revocation; one of these may then open another. CAP-CAV-005, CAP-REV-003
+\* May come before every surface has heard of the revocation; one of these may then open another. CAP-REV-003, CAP-REV-006
 End(i) == Doomed(i) /\ Without(i)
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -169,14 +169,15 @@ Restart ==
 ------------------------------------------------------------------------------------------------------------------------
 \* Revocation.
 
+Needed(r) == \/ \E t \in Tokens : Covers(r, tokens[t]) /\ Alive(tokens[t])
+             \/ \E i \in 1..MaxStreams : Open(i) /\ Covers(r, tokens[streams[i].token])
+
 \* It is in force nowhere yet. One that is there already stays as it is, and one that covers nothing alive and no stream
 \* need not be remembered.
 Revoke(of, n) ==
   LET r == [of |-> of, n |-> n, heard |-> {}, late |-> FALSE]
       known == \E x \in revoked : x.of = of /\ x.n = n
-      needed == \/ \E t \in Tokens : Covers(r, tokens[t]) /\ Alive(tokens[t])
-                \/ \E i \in 1..MaxStreams : Open(i) /\ Covers(r, tokens[streams[i].token])
-  IN IF known \/ ~needed THEN revoked' = revoked
+  IN IF known \/ ~Needed(r) THEN revoked' = revoked
      ELSE /\ Cardinality(revoked) < MaxRevocations
           /\ revoked' = revoked \cup {r}
 
@@ -186,6 +187,15 @@ RevokeID(n) ==
   /\ tokens[n].id = n
   /\ Revoke("id", n)
   /\ UNCHANGED <<tokens, keys, first, streams>>
+
+\* As many are remembered as can be. A list that is full of keys only bounds the model, not the law. CAP-REV-005
+RevokeID_quota(n) ==
+  /\ n \in Tokens
+  /\ tokens[n].id = n
+  /\ Cardinality({x \in revoked : x.of = "id"}) = MaxRevocations
+  /\ ~\E x \in revoked : x.of = "id" /\ x.n = n
+  /\ Needed([of |-> "id", n |-> n])
+  /\ UNCHANGED vars
 
 \* Of everything under the key. A current one is replaced, or what is minted next would be born revoked.
 \* CAP-KEY-002, CAP-REV-001, CAP-REV-002
@@ -223,7 +233,7 @@ Passes ==
   /\ UNCHANGED <<first, streams>>
 
 \* Not before what is revoked or expired is so everywhere.
-\* AMN-ZER-006, CAP-CAV-005, CAP-CAV-007, CAP-KEY-002, CAP-REV-002, CAP-REV-003
+\* AMN-ZER-006, CAP-CAV-005, CAP-CAV-007, CAP-KEY-002, CAP-REV-002, CAP-REV-003, CAP-REV-006
 Tick == ~Spreading /\ ~AnyDoomed /\ Passes
 
 ------------------------------------------------------------------------------------------------------------------------
@@ -238,6 +248,7 @@ Next == \/ \E role \in DOMAIN Roles : Mint(role)
         \/ \E k \in 1..MaxKeys : DropKey(k)
         \/ Restart
         \/ \E n \in 1..MaxTokens : RevokeID(n)
+        \/ \E n \in 1..MaxTokens : RevokeID_quota(n)
         \/ \E k \in 1..MaxKeys : RevokeKey(k)
         \/ \E s \in Surfaces : TakeEffect(s)
         \/ \E n \in 1..MaxTokens : Forget("id", n)
@@ -328,7 +339,7 @@ DeadStaysDead == [][\A n \in Tokens : ~Alive(tokens[n]) => ~Alive(tokens[n])']_v
 \* CAP-REV-002
 RevocationsTakeEffect == Spreading ~> ~Spreading
 
-\* CAP-REV-003
+\* CAP-REV-003, CAP-REV-006
 DoomedStreamsEnd == AnyDoomed ~> ~AnyDoomed
 
 AnyRetired == \E k \in Keys : keys[k].is = "retired"

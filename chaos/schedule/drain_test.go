@@ -71,6 +71,7 @@ func (n *drainNode) connect(y *schedule.Yielder, name string, frames ...*wire.Fr
 			y.Failf("%s: a START was admitted after draining had begun", name)
 			return spec.None, 0
 		},
+		Authorize: func(time.Time, *session.Stream, []byte) (spec.Reason, time.Duration) { return spec.None, 0 },
 		Transport: "tcp",
 	}, epoch)
 	return o

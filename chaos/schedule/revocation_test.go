@@ -9,6 +9,7 @@ import (
 
 	"github.com/rustyonions/micronode/chaos/schedule"
 	"github.com/rustyonions/micronode/impl/capability"
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/impl/session"
 	"github.com/rustyonions/micronode/impl/store"
 	"github.com/rustyonions/micronode/impl/wire"
@@ -63,7 +64,38 @@ func (c *count) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func newRevocation(y *schedule.Yielder, h *shop) *revocation {
+// office is a shop with a vault for root keys.
+type office struct {
+	*shop
+	vault *secret.Vault
+}
+
+func newQuietOffice(t *testing.T) *office {
+	h := &office{shop: newQuietShop(t)}
+	t.Cleanup(func() {
+		if err := h.vault.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return h
+}
+
+// keys returns a new vault; the one before went with its authority, which may stand where a broken schedule left it.
+func (h *office) keys() *secret.Vault {
+	if h.vault != nil {
+		if err := h.vault.Close(); err != nil {
+			panic(err)
+		}
+	}
+	v, err := secret.NewVault(1)
+	if err != nil {
+		panic(err)
+	}
+	h.vault = v
+	return v
+}
+
+func newRevocation(y *schedule.Yielder, h *office) *revocation {
 	must := func(err error) {
 		if err != nil {
 			panic(err)
@@ -71,10 +103,10 @@ func newRevocation(y *schedule.Yielder, h *shop) *revocation {
 	}
 	v := &revocation{}
 	var err error
-	v.a, err = capability.New(epoch, capability.Config{Name: "node", Random: new(count), Yield: y.Yield})
+	v.a, err = capability.New(epoch, capability.Config{Name: "node", Random: new(count), Vault: h.keys(), Yield: y.Yield})
 	must(err)
 	v.s = h.again(y, 1)
-	all := capability.Minting{Ops: []capability.Op{capability.OpPut, capability.OpHas}}
+	all := capability.Minting{Ops: []spec.Op{spec.OpPut, spec.OpHas}}
 	v.leaked, err = v.a.Mint(epoch, all)
 	must(err)
 	v.ok, err = v.a.Mint(epoch, all)
@@ -111,14 +143,16 @@ func newRevocation(y *schedule.Yielder, h *shop) *revocation {
 
 // request is what a stream asks for.
 func request(st *session.Stream) capability.Request {
-	return capability.Request{Op: capability.Op(st.Req.Op.String()), Path: "/o/a", Bytes: uint64(st.Req.TotalLen)}
+	return capability.Request{Op: spec.Op(st.Req.Op.String()), Path: "/o/a", Bytes: uint64(st.Req.TotalLen)}
 }
 
 // connect makes a connection that has said HELLO.
 func (v *revocation) connect(name string, tokens map[uint64]capability.Token, frames ...*wire.Frame) *authConn {
 	o := &authConn{v: v, name: name, inbox: frames, tokens: tokens, open: map[*capability.Lease]*session.Stream{}}
 	admit := func(time.Time) (spec.Reason, time.Duration) { return spec.None, 0 }
-	o.sess = session.New(session.Config{Admit: admit, Transport: "tcp"}, epoch)
+	// Authority is asked when the effects are applied, as one step more for a revocation to come between.
+	later := func(time.Time, *session.Stream, []byte) (spec.Reason, time.Duration) { return spec.None, 0 }
+	o.sess = session.New(session.Config{Admit: admit, Authorize: later, Transport: "tcp"}, epoch)
 	o.sess.Frame(epoch, helloed)
 	o.sess.TakeControl(nil) // the answer to HELLO is not what this is about
 	return o
@@ -282,7 +316,7 @@ func (v *revocation) program() schedule.Program {
 // A revocation against open streams: when it has returned, nothing under the capability is admitted or carried out
 // (CAP-REV-002); every open stream is ended, once, and nobody else's is (CAP-REV-001, CAP-REV-003).
 func TestRevocation(t *testing.T) {
-	h := newQuietShop(t)
+	h := newQuietOffice(t)
 	scenario{
 		name:      "revocation",
 		setup:     func(y *schedule.Yielder) schedule.Program { return newRevocation(y, h).program() },
@@ -294,7 +328,7 @@ func TestRevocation(t *testing.T) {
 // A node that verifies first and keeps its own list of streams: revoked in between, the stream is not on the list yet, and
 // goes on.
 func TestRevocationPlanted(t *testing.T) {
-	h := newQuietShop(t)
+	h := newQuietOffice(t)
 	planted(t, "revocation", func(y *schedule.Yielder) schedule.Program {
 		v := newRevocation(y, h)
 		v.admit = func(o *authConn, st *session.Stream) (*capability.Lease, error) {
@@ -335,7 +369,7 @@ func TestRevocationPlanted(t *testing.T) {
 // A node that ends the stream it once gave the lease to: the session uses the memory of streams again, and by then it
 // may be a stream of another capability.
 func TestRevocationWrongStreamPlanted(t *testing.T) {
-	h := newQuietShop(t)
+	h := newQuietOffice(t)
 	planted(t, "revocation-wrong-stream", func(y *schedule.Yielder) schedule.Program {
 		v := newRevocation(y, h)
 		a := v.connect("a", map[uint64]capability.Token{1: v.leaked, 2: v.ok}, hasFirst, secondPut)

@@ -2,26 +2,12 @@ package capability
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"time"
 
-	"gopkg.in/macaroon.v2"
-
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/spec"
-)
-
-const (
-	// MaxTTL is the longest life of a capability (CAP-CAV-005).
-	MaxTTL = 24 * time.Hour
-	// DefaultTTL is the life of a capability that is minted without one (CAP-CAV-006).
-	DefaultTTL = 15 * time.Minute
-	// MaxKeyAge is when a root key has to be replaced (CAP-KEY-001).
-	MaxKeyAge = 30 * 24 * time.Hour
-	// MaxKeys bounds the keyring: one current key, and those that were replaced within the last 24 hours.
-	MaxKeys = 64
-	// MaxRevocations bounds the list of revoked capabilities. It takes about 6 MiB when it is full, and an entry leaves it
-	// after 24 hours; until there is room again, whole keys can still be revoked.
-	MaxRevocations = 1 << 16
 )
 
 // Config is what an Authority is made with.
@@ -33,6 +19,9 @@ type Config struct {
 	// Random is where keys and capability ids come from: crypto/rand.Reader outside of tests (CAP-IDN-002). It is read
 	// by one call at a time.
 	Random io.Reader
+	// Vault is where root keys are kept (CAP-KEY-003), with room for spec.MaxRootKeys. Its owner closes it after the
+	// Authority.
+	Vault *secret.Vault
 	// Yield, unless nil, is called between the atomic sections of a call, with a name for the place, and never while a
 	// lock is held. It lets a test decide what happens there; nil in production.
 	Yield func(point string)
@@ -45,7 +34,7 @@ type Config struct {
 // never goes back behind it, so that nothing expired comes to life again. Its caller derives the time from a monotonic
 // clock (ADM-TIM-005): after a leap ahead of the wall clock, everything up to there would count as expired.
 //
-// What it holds is bounded: MaxKeys keys, MaxRevocations revocations, one counter for each capability id admitted since
+// What it holds is bounded: spec.MaxRootKeys keys, spec.MaxRevocations revocations (CAP-REV-005; about 6 MiB when full), one counter for each capability id admitted since
 // the second before the last Tick, and one lease for each request or stream that the caller has not released. Refused
 // requests leave nothing (ADM-CAP-009).
 type Authority struct {
@@ -53,23 +42,13 @@ type Authority struct {
 
 	mu      sync.Mutex
 	clock   time.Time        // the latest time that any call brought
-	keys    map[KeyID]*key   // the current one and those that were replaced; at most MaxKeys
+	keys    map[KeyID]*key   // the current one and those that were replaced; at most spec.MaxRootKeys
 	current *key             // signs; nil after Close, and where a new one could not be made
-	revoked map[ID]time.Time // until when each is remembered; at most MaxRevocations
+	revoked map[ID]time.Time // until when each is remembered; at most spec.MaxRevocations
 	rates   map[ID]rate      // what was admitted under each id in the last second
 	leases  map[*Lease]bool  // neither released nor ended
 	serial  uint64           // of the last lease
 	closed  bool
-}
-
-// key is one root key. Owner: Authority.mu; only secret is read without it, by whoever has pinned the key.
-type key struct {
-	id      KeyID
-	secret  secret
-	made    time.Time
-	exp     int64 // the latest of any capability minted under it, in seconds: nothing lives longer
-	pins    int   // verifications that read secret now
-	dropped bool  // no longer in the ring; wiped when pins is 0
 }
 
 // rate counts the requests admitted under one capability id in the second that began at start.
@@ -81,7 +60,7 @@ type rate struct {
 // New makes an Authority with one root key. The error is an *Error: Malformed for a bad Config, Internal for randomness
 // that failed.
 func New(now time.Time, cfg Config) (*Authority, error) {
-	if !isText(cfg.Name) || cfg.Random == nil {
+	if !isText([]byte(cfg.Name)) || cfg.Random == nil || cfg.Vault == nil {
 		return nil, &Error{Reason: spec.Malformed, Rule: "CAP-CAV-008"}
 	}
 	a := &Authority{
@@ -130,16 +109,20 @@ func (g Grant) CheckBytes(n uint64) error {
 // Minting is what a capability is to be.
 type Minting struct {
 	// Ops are the operations that it allows; at least one. Role.Ops gives those of a role (CAP-ROL-001).
-	Ops []Op
-	// TTL is its life, whole seconds rounded down: 1 second to MaxTTL, or 0 for DefaultTTL (CAP-CAV-006).
+	Ops []spec.Op
+	// TTL is its life, whole seconds rounded down: 1 second to spec.MaxCapabilityTTL, or 0 for spec.DefaultCapabilityTTL
+	// (CAP-CAV-006).
 	TTL time.Duration
 	// Caveats are further conditions.
 	Caveats []Caveat
+	// From is the lease of the request that asks for it, whose capability hands on what Lease.Inherited says (CAP-ISS-002).
+	// It is nil only where the node mints for itself.
+	From *Lease
 }
 
 // Mint makes a capability under the current key. Without one, or with one that is due, it makes a new key first. The
-// error is an *Error: Malformed or Oversize for a Minting that can not be met, Quota for a full keyring, Internal for
-// randomness that failed.
+// error is an *Error: Malformed or Oversize for a Minting that can not be met, Unauth for a lease that was ended, Quota
+// for a full keyring, Internal for randomness that failed and for a lease whose token was wiped.
 func (a *Authority) Mint(now time.Time, m Minting) (Token, error) {
 	a.yield("mint")
 	a.mu.Lock()
@@ -147,40 +130,69 @@ func (a *Authority) Mint(now time.Time, m Minting) (Token, error) {
 	now = a.advance(now)
 	ttl := m.TTL
 	if ttl == 0 {
-		ttl = DefaultTTL
+		ttl = spec.DefaultCapabilityTTL
 	}
-	if ttl < time.Second || ttl > MaxTTL {
+	if ttl < time.Second || ttl > spec.MaxCapabilityTTL {
 		return Token{}, &Error{Reason: spec.Malformed, Rule: "CAP-CAV-005"}
 	}
-	if len(m.Ops) == 0 {
-		return Token{}, &Error{Reason: spec.Malformed, Rule: "CAP-ROL-001"}
-	}
-	for _, op := range m.Ops {
-		if !op.known() {
-			return Token{}, &Error{Reason: spec.Malformed, Rule: "CAP-ROL-001"}
-		}
+	exp := now.Add(ttl).Unix()
+	caveats, err := m.caveats(exp)
+	if err != nil {
+		return Token{}, err
 	}
 	if err := a.renew(); err != nil {
 		return Token{}, err
 	}
-	k, exp := a.current, now.Add(ttl).Unix()
-	t := Token{p: &token{key: k.id}}
-	if err := a.random(t.p.id[:]); err != nil {
+	k := a.current
+	id := append(append(make([]byte, 0, identifierLen+len(ID{})), identifierVersion), k.id[:]...)[:identifierLen]
+	if err := a.random(id[identifierLen-len(ID{}):]); err != nil {
 		return Token{}, err
 	}
-	id := append([]byte{identifierVersion}, k.id[:]...)
-	var err error
-	if t.p.m, err = macaroon.New(k.secret.bytes(), append(id, t.p.id[:]...), location, macaroon.V2); err != nil {
-		return Token{}, &Error{Reason: spec.Internal, Rule: "CAP-TOK-001", Err: err}
+	t, err := k.mint(id, caveats)
+	if err == nil {
+		k.exp = max(k.exp, exp) // before anyone can have the token
 	}
-	if err := t.add([]Caveat{expires(exp), among(m.Ops)}); err != nil {
-		return Token{}, err
+	return t, err
+}
+
+// caveats are all that the token gets.
+func (m *Minting) caveats(exp int64) ([]Caveat, error) {
+	if len(m.Ops) == 0 || slices.ContainsFunc(m.Ops, func(op spec.Op) bool { return !op.Known() }) {
+		return nil, &Error{Reason: spec.Malformed, Rule: "CAP-ROL-001"}
 	}
-	if err := t.add(m.Caveats); err != nil {
-		return Token{}, err
+	list := append([]Caveat{expires(exp), among(m.Ops)}, m.Caveats...)
+	if m.From != nil {
+		if m.From.Ended() {
+			return nil, unauth("CAP-REV-003")
+		}
+		inherited, err := m.From.Inherited()
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range inherited {
+			if !slices.Contains(list, c) {
+				list = append(list, c)
+			}
+		}
 	}
-	k.exp = max(k.exp, exp) // before anyone can have the token
-	return t, nil
+	if len(list) > spec.MaxCaveats {
+		return nil, &Error{Reason: spec.Oversize, Rule: "CAP-TOK-006"}
+	}
+	return list, nil
+}
+
+// mint signs a new token. The caller holds mu.
+func (k *key) mint(id []byte, caveats []Caveat) (t Token, err error) {
+	err = &Error{Reason: spec.Internal, Rule: "CAP-KEY-003", Err: secret.ErrWiped}
+	_ = k.secret.Use(func(b []byte) { // err says it
+		secret.Do(func() {
+			c := chain{sum: [len(chain{}.sum)]byte(b[rootKeyLen:])}
+			defer c.wipe()
+			c.add(id)
+			t, err = seal(appendHead(nil, location, id), &c, caveats)
+		})
+	})
+	return t, err
 }
 
 // Admit verifies a capability against a request and, where it covers it, registers a lease for it. The caller owes the
@@ -188,7 +200,7 @@ func (a *Authority) Mint(now time.Time, m Minting) (Token, error) {
 // Unauth for a capability that is missing or no good (CAP-DEN-001, CAP-ROL-003), Forbidden for one that does not cover the
 // request (CAP-DEN-002), Quota for one above its rate (CAP-CAV-013). A refusal changes nothing.
 func (a *Authority) Admit(now time.Time, t Token, r Request, owner any) (*Lease, error) {
-	k, now, err := a.pin(now, t)
+	k, now, err := a.find(now, t)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +214,7 @@ func (a *Authority) Admit(now time.Time, t Token, r Request, owner any) (*Lease,
 
 // Verify says whether Admit would admit the request now, and registers and counts nothing.
 func (a *Authority) Verify(now time.Time, t Token, r Request) (Grant, error) {
-	k, now, err := a.pin(now, t)
+	k, now, err := a.find(now, t)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -211,7 +223,6 @@ func (a *Authority) Verify(now time.Time, t Token, r Request) (Grant, error) {
 	a.yield("verify: examined")
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.unpin(k)
 	if _, err := a.decide(k, now, t, f); err != nil {
 		return Grant{}, err
 	}
@@ -222,10 +233,13 @@ func grant(t Token, f findings) Grant {
 	return Grant{Key: t.Key(), ID: t.ID(), Expires: time.Unix(f.exp, 0), maxBytes: f.maxBytes}
 }
 
-// pin finds the key that the token names and keeps it from being wiped until unpin.
-func (a *Authority) pin(now time.Time, t Token) (*key, time.Time, error) {
-	if t.p == nil {
+// find finds the key that the token names.
+func (a *Authority) find(now time.Time, t Token) (*key, time.Time, error) {
+	if t.missing() {
 		return nil, now, unauth("CAP-ROL-003")
+	}
+	if t.p.open {
+		return nil, now, unauth("CAP-TOK-008")
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -234,27 +248,37 @@ func (a *Authority) pin(now time.Time, t Token) (*key, time.Time, error) {
 	if k == nil {
 		return nil, now, unauth("CAP-IDN-003")
 	}
-	k.pins++
 	return k, now, nil
 }
 
-// unpin ends what pin began. The caller holds mu.
-func (a *Authority) unpin(k *key) {
-	k.pins--
-	if k.dropped && k.pins == 0 {
-		k.secret.wipe()
+// examine verifies the signatures, in constant time, and then, if they are right, the caveats (CAP-HMC-001, CAP-HMC-003,
+// CAP-KEY-004). It takes the longest and needs no lock.
+func (a *Authority) examine(k *key, now time.Time, t Token, r Request) findings {
+	if rule := k.verify(t); rule != "" {
+		return findings{unauth: rule}
 	}
+	return evaluate(t, now, node{a.cfg.Name, a.cfg.Amnesia}, r)
 }
 
-// examine verifies the signature, in constant time, and then, if it is right, the caveats (CAP-HMC-001, CAP-HMC-003,
-// CAP-KEY-004). It takes the longest and needs no lock. The caller has pinned k.
-func (a *Authority) examine(k *key, now time.Time, t Token, r Request) findings {
-	// VerifySignature hands out conditions only when the signature over all of them is right.
-	conditions, err := t.p.m.VerifySignature(k.secret.bytes(), nil)
-	if err != nil {
-		return findings{unauth: "CAP-HMC-001"}
-	}
-	return evaluate(conditions, now, node{a.cfg.Name, a.cfg.Amnesia}, r)
+// verify returns the rule that the signature of t breaks, or that of a discharge, or "".
+func (k *key) verify(t Token) (rule string) {
+	rule = "CAP-IDN-003" // the key was dropped meanwhile
+	_ = k.secret.Use(func(b []byte) {
+		rule = "CAP-HMC-001"
+		secret.Do(func() {
+			c := chain{sum: [len(chain{}.sum)]byte(b[rootKeyLen:])}
+			c.add(t.p.in.m.id)
+			c.caveats(&t.p.in.m)
+			if c.is(t.p.in.m.sig) {
+				rule = ""
+			}
+			c.wipe()
+		})
+		if rule == "" && t.p.in.m.thirdParty > 0 && !t.dischargesHold(b[:rootKeyLen]) {
+			rule = "CAP-TOK-008"
+		}
+	})
+	return rule
 }
 
 // register is the atomic section of Admit: whatever was revoked, dropped or expired before it refuses, and whatever is
@@ -262,7 +286,6 @@ func (a *Authority) examine(k *key, now time.Time, t Token, r Request) findings 
 func (a *Authority) register(k *key, now time.Time, t Token, f findings, owner any) (*Lease, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.unpin(k)
 	w, err := a.decide(k, now, t, f)
 	if err != nil {
 		return nil, err
@@ -270,7 +293,7 @@ func (a *Authority) register(k *key, now time.Time, t Token, f findings, owner a
 	w.n++
 	a.rates[t.p.id] = w
 	a.serial++
-	l := &Lease{Grant: grant(t, f), Owner: owner, a: a, exp: f.exp, serial: a.serial}
+	l := &Lease{Grant: grant(t, f), Owner: owner, a: a, token: t, exp: f.exp, serial: a.serial}
 	a.leases[l] = true
 	return l, nil
 }

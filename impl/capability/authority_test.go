@@ -21,8 +21,9 @@ func TestConfig(t *testing.T) {
 		"a name with spaces": func(c *capability.Config) { c.Name = "node a" },
 		"a long name":        func(c *capability.Config) { c.Name = strings.Repeat("a", 129) },
 		"no randomness":      func(c *capability.Config) { c.Random = nil },
+		"no vault":           func(c *capability.Config) { c.Vault = nil },
 	} {
-		cfg := capability.Config{Name: "node-a", Random: &counter{}}
+		cfg := capability.Config{Name: "node-a", Random: &counter{}, Vault: newVault(t)}
 		edit(&cfg)
 		if _, err := capability.New(epoch, cfg); !hasReason(err, spec.Malformed) {
 			t.Errorf("%s: %v", name, err)
@@ -41,7 +42,7 @@ func TestBadRandomness(t *testing.T) {
 	for name, source := range map[string]io.Reader{
 		"fails": iotest.ErrReader(broken), "ends": strings.NewReader("short"), "stuck": zeros{},
 	} {
-		_, err := capability.New(epoch, capability.Config{Name: "node-a", Random: source})
+		_, err := capability.New(epoch, capability.Config{Name: "node-a", Random: source, Vault: newVault(t)})
 		if !hasReason(err, spec.Internal) || name == "fails" && !errors.Is(err, broken) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -56,7 +57,7 @@ func TestBadRandomness(t *testing.T) {
 	if _, err := r.Rotate(r.now); !errors.Is(err, broken) {
 		t.Errorf("Rotate: %v", err)
 	}
-	if _, err := r.Mint(r.now, capability.Minting{Ops: capability.Reader.Ops()}); !errors.Is(err, broken) {
+	if _, err := r.Mint(r.now, capability.Minting{Ops: spec.Reader.Ops()}); !errors.Is(err, broken) {
 		t.Errorf("Mint: %v", err)
 	}
 	if after := r.Status(); !sameStatus(before, after) {
@@ -101,7 +102,7 @@ func TestMintLife(t *testing.T) {
 		{0, 15 * 60}, {time.Second, 1}, {time.Minute + 900*time.Millisecond, 61}, {24 * time.Hour, 86400},
 		{24*time.Hour + 1, 0}, {time.Second - 1, 0}, {-1, 0}, {-time.Hour, 0}, {1 << 62, 0},
 	} {
-		tok, err := r.Mint(r.now, capability.Minting{Ops: []capability.Op{"get"}, TTL: c.ttl})
+		tok, err := r.Mint(r.now, capability.Minting{Ops: []spec.Op{"get"}, TTL: c.ttl})
 		if c.want == 0 {
 			wantError(t, err, spec.Malformed, "CAP-CAV-005")
 			continue
@@ -126,12 +127,12 @@ func TestMintBounds(t *testing.T) {
 		rule   string
 	}{
 		{capability.Minting{}, spec.Malformed, "CAP-ROL-001"},
-		{capability.Minting{Ops: capability.Role("root").Ops()}, spec.Malformed, "CAP-ROL-001"},
-		{capability.Minting{Ops: []capability.Op{"get", "*"}}, spec.Malformed, "CAP-ROL-001"},
-		{capability.Minting{Ops: []capability.Op{"get,put"}}, spec.Malformed, "CAP-ROL-001"},
-		{capability.Minting{Ops: []capability.Op{"get"}, Caveats: make([]capability.Caveat, 1)}, spec.Malformed, "CAP-CAV-001"},
-		{capability.Minting{Ops: []capability.Op{"get"}, Caveats: r.parse(slices.Repeat([]string{"nbf >= 0"}, 31)...)}, spec.Oversize, "CAP-TOK-006"},
-		{capability.Minting{Ops: []capability.Op{"get"}, Caveats: r.parse("path ^= /" + strings.Repeat("a", 3072))}, spec.Oversize, "CAP-TOK-005"},
+		{capability.Minting{Ops: spec.Role("root").Ops()}, spec.Malformed, "CAP-ROL-001"},
+		{capability.Minting{Ops: []spec.Op{"get", "*"}}, spec.Malformed, "CAP-ROL-001"},
+		{capability.Minting{Ops: []spec.Op{"get,put"}}, spec.Malformed, "CAP-ROL-001"},
+		{capability.Minting{Ops: []spec.Op{"get"}, Caveats: make([]capability.Caveat, 1)}, spec.Malformed, "CAP-CAV-001"},
+		{capability.Minting{Ops: []spec.Op{"get"}, Caveats: r.parse(slices.Repeat([]string{"nbf >= 0"}, 31)...)}, spec.Oversize, "CAP-TOK-006"},
+		{capability.Minting{Ops: []spec.Op{"get"}, Caveats: r.parse("path ^= /" + strings.Repeat("a", 3072))}, spec.Oversize, "CAP-TOK-005"},
 	} {
 		_, err := r.Mint(r.now, c.m)
 		wantError(t, err, c.reason, c.rule)
@@ -141,20 +142,20 @@ func TestMintBounds(t *testing.T) {
 // TestRoles spells the table of CAP-ROL-001 out, tries every role on every operation, and finds no role in another
 // (CAP-ROL-002, CAP-CAV-009, CAP-DEN-002).
 func TestRoles(t *testing.T) {
-	table := map[capability.Role]string{
+	table := map[spec.Role]string{
 		"reader": "get,has,stat,resolve,search", "writer": "put,delete,move", "mailbox": "send,recv,ack,nack",
-		"issuer": "issue,verify,revoke", "admin": "config,audit,reprocess",
+		"issuer": "issue,verify,revoke,rotate", "admin": "config,audit,reprocess",
 	}
-	if got := capability.Roles(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(maps.Keys(table))) {
+	if got := spec.Roles(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(maps.Keys(table))) {
 		t.Errorf("roles %v", got)
 	}
-	owner := map[capability.Op]capability.Role{}
+	owner := map[spec.Op]spec.Role{}
 	for role, ops := range table {
 		for op := range strings.SplitSeq(ops, ",") {
-			if was, twice := owner[capability.Op(op)]; twice {
+			if was, twice := owner[spec.Op(op)]; twice {
 				t.Errorf("%s belongs to %s and %s", op, was, role)
 			}
-			owner[capability.Op(op)] = role
+			owner[spec.Op(op)] = role
 		}
 	}
 	r := newRig(t)
@@ -174,9 +175,9 @@ func TestRoles(t *testing.T) {
 			}
 		}
 	}
-	ops := capability.Admin.Ops()
+	ops := spec.Admin.Ops()
 	ops[0] = "get"
-	if capability.Admin.Ops()[0] == "get" {
+	if spec.Admin.Ops()[0] == "get" {
 		t.Error("a caller can change the table of roles")
 	}
 }
@@ -201,7 +202,7 @@ func TestNoAmbientAuthority(t *testing.T) {
 func TestRotationGrace(t *testing.T) {
 	r := newRig(t)
 	old := r.mint() // a day
-	short := must(r.Mint(r.now, capability.Minting{Ops: []capability.Op{"get"}, TTL: time.Minute}))
+	short := must(r.Mint(r.now, capability.Minting{Ops: []spec.Op{"get"}, TTL: time.Minute}))
 	r.now = r.now.Add(time.Hour)
 	next := must(r.Rotate(r.now))
 	tok := r.mint()
@@ -237,7 +238,7 @@ func TestRotationGrace(t *testing.T) {
 func TestKeyAge(t *testing.T) {
 	r := newRig(t)
 	first := r.Status().Current
-	r.pass(capability.MaxKeyAge - time.Second)
+	r.pass(spec.MaxKeyAge - time.Second)
 	if r.Status().Current != first || r.mint().Key() != first {
 		t.Error("replaced early")
 	}
@@ -246,29 +247,29 @@ func TestKeyAge(t *testing.T) {
 	if second == first || r.mint().Key() != second {
 		t.Error("not replaced")
 	}
-	r.now = r.now.Add(capability.MaxKeyAge)
+	r.now = r.now.Add(spec.MaxKeyAge)
 	if third := r.mint().Key(); third == second || third == first {
 		t.Error("signed with a key that was due")
 	}
 }
 
-// TestKeyringIsBounded: rotating again and again does not pile up keys (ADM-CAP-009).
+// TestKeyringIsBounded: rotating again and again does not pile up keys (CAP-REV-005, ADM-CAP-009).
 func TestKeyringIsBounded(t *testing.T) {
 	r := newRig(t)
 	first := r.mint()
-	for range capability.MaxKeys - 1 {
+	for range spec.MaxRootKeys - 1 {
 		must(r.Rotate(r.now))
 		r.mint()
 	}
 	_, err := r.Rotate(r.now)
-	wantError(t, err, spec.Quota, "CAP-KEY-002")
+	wantError(t, err, spec.Quota, "CAP-REV-005")
 	r.admit(first, get).Release()
 	r.admit(r.mint(), get).Release()
 	if _, found := r.RevokeKey(r.now, first.Key()); !found {
 		t.Error("the first key is gone")
 	}
 	must(r.Rotate(r.now))
-	r.pass(capability.MaxTTL + time.Second)
+	r.pass(spec.MaxCapabilityTTL + time.Second)
 	if n := len(r.Status().Replaced); n != 0 {
 		t.Errorf("%d keys are left after a day", n)
 	}
@@ -349,20 +350,21 @@ func TestRevocationIsRemembered(t *testing.T) {
 	r.refuse(tok, get, spec.Unauth, "CAP-CAV-005")
 }
 
-// TestRevocationsAreBounded: a full list refuses loudly and forgets nothing; whole keys can still be revoked (CAP-REV-004).
+// TestRevocationsAreBounded: a full list refuses loudly and forgets nothing; whole keys can still be revoked (CAP-REV-004,
+// CAP-REV-005).
 func TestRevocationsAreBounded(t *testing.T) {
 	r := newRig(t)
 	tok, late := r.mint(), r.mint()
 	if _, err := r.RevokeCapability(r.now, tok.ID()); err != nil {
 		t.Fatal(err)
 	}
-	for i := 1; i < capability.MaxRevocations; i++ {
+	for i := 1; i < spec.MaxRevocations; i++ {
 		if _, err := r.RevokeCapability(r.now, capability.ID{1: byte(i), 2: byte(i >> 8), 3: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, err := r.RevokeCapability(r.now, late.ID())
-	wantError(t, err, spec.Quota, "CAP-REV-004")
+	wantError(t, err, spec.Quota, "CAP-REV-005")
 	if _, err := r.RevokeCapability(r.now, tok.ID()); err != nil {
 		t.Errorf("again: %v", err)
 	}
@@ -372,7 +374,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		t.Error("the key could not be revoked")
 	}
 	// A day later there is room again, without a Tick as well.
-	r.now = r.now.Add(capability.MaxTTL + time.Second)
+	r.now = r.now.Add(spec.MaxCapabilityTTL + time.Second)
 	if _, err := r.RevokeCapability(r.now, late.ID()); err != nil || r.Status().Revocations != 1 {
 		t.Errorf("a day later: %v, %+v", err, r.Status())
 	}
@@ -386,10 +388,10 @@ func TestClockDoesNotGoBack(t *testing.T) {
 	if _, err := r.RevokeCapability(r.now, tok.ID()); err != nil {
 		t.Fatal(err)
 	}
-	r.pass(capability.MaxTTL + time.Second)
+	r.pass(spec.MaxCapabilityTTL + time.Second)
 	r.now = epoch
 	r.refuse(tok, get, spec.Unauth, "CAP-CAV-005")
-	if g := must(r.Verify(epoch, must(r.Mint(epoch, capability.Minting{Ops: []capability.Op{"get"}})), get)); !g.Expires.After(epoch.Add(capability.MaxTTL)) {
+	if g := must(r.Verify(epoch, must(r.Mint(epoch, capability.Minting{Ops: []spec.Op{"get"}})), get)); !g.Expires.After(epoch.Add(spec.MaxCapabilityTTL)) {
 		t.Errorf("minted in the past: %v", g.Expires)
 	}
 }
@@ -404,7 +406,7 @@ func TestClose(t *testing.T) {
 	}
 	l.Release()
 	r.refuse(tok, get, spec.Unauth, "CAP-IDN-003")
-	_, err := r.Mint(r.now, capability.Minting{Ops: []capability.Op{"get"}})
+	_, err := r.Mint(r.now, capability.Minting{Ops: []spec.Op{"get"}})
 	wantError(t, err, spec.Draining, "CAP-KEY-003")
 	_, err = r.Rotate(r.now)
 	wantError(t, err, spec.Draining, "CAP-KEY-003")

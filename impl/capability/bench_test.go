@@ -18,8 +18,8 @@ func fiveCaveats(b *testing.B) (*rig, capability.Token) {
 	return r, t
 }
 
-// BenchmarkFloor is the least that a verification of five caveats takes: six HMACs, each keyed with the one before.
-func BenchmarkFloor(b *testing.B) {
+// BenchmarkRawHMAC6 is what crypto/hmac takes for the chain of five caveats: six HMACs, each keyed with the one before.
+func BenchmarkRawHMAC6(b *testing.B) {
 	_, t := fiveCaveats(b)
 	key := make([]byte, 32)
 	id := make([]byte, 25)
@@ -38,9 +38,23 @@ func BenchmarkFloor(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify is Verify alone, of a token that was parsed before.
-func BenchmarkVerify(b *testing.B) {
+// BenchmarkVerify5 is Verify alone, of a token with five caveats that was parsed before: six links of the chain, and what the
+// caveats ask. Its target is 5 microseconds and 5 allocations.
+func BenchmarkVerify5(b *testing.B) {
 	r, t := fiveCaveats(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := r.Verify(r.now, t, get); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkVerifyDischarged is the slow path: a third-party caveat and its discharge besides.
+func BenchmarkVerifyDischarged(b *testing.B) {
+	r, t := fiveCaveats(b)
+	t = must(t.AddThirdParty([]byte("key"), []byte("who"), "third"))
+	t = must(t.Bind(must(capability.NewDischarge([]byte("key"), []byte("who")))))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := r.Verify(r.now, t, get); err != nil {

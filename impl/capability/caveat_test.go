@@ -79,7 +79,7 @@ func TestUnknownOperationIsNobodys(t *testing.T) {
 		r := f.authority(t)
 		tok := must(capability.ParseText(f.Tokens[i].Token))
 		r.admit(tok, get).Release()
-		for _, op := range []capability.Op{"", "gett", "GET", "get,has", "get "} {
+		for _, op := range []spec.Op{"", "gett", "GET", "get,has", "get "} {
 			r.pass(time.Second)
 			r.refuse(tok, capability.Request{Op: op, Path: "/o/a"}, spec.Forbidden, "CAP-CAV-009")
 		}
@@ -137,9 +137,54 @@ func TestRate(t *testing.T) {
 		t.Errorf("rps <= 0: %v", err)
 	}
 	// What does not cover the request, or is revoked, is not told about rates.
-	r.refuse(none, capability.Request{Op: capability.OpPut, Path: "/put"}, spec.Forbidden, "CAP-CAV-009")
+	r.refuse(none, capability.Request{Op: spec.OpPut, Path: "/put"}, spec.Forbidden, "CAP-CAV-009")
 	r.pass(time.Second)
 	if n := r.Status().Rates; n != 0 {
 		t.Errorf("%d counters a second later", n)
+	}
+}
+
+// TestCountBeginsWithAnAdmittedRequest, not with a second of the clock, and not with one that was refused (CAP-CAV-013).
+func TestCountBeginsWithAnAdmittedRequest(t *testing.T) {
+	r := newRig(t)
+	tok := r.mint("rps <= 2")
+	none := must(tok.Attenuate(r.parse("rps <= 0")...))
+	at := func(ms time.Duration) { r.now = epoch.Add(ms * time.Millisecond) }
+	at(300)
+	r.refuse(none, get, spec.Quota, "CAP-CAV-013")
+	at(900)
+	r.admit(tok, get).Release()
+	at(1000)
+	r.admit(tok, get).Release()
+	at(1300) // a second after the one that was refused
+	r.refuse(tok, get, spec.Quota, "CAP-CAV-013")
+	at(1899)
+	r.refuse(tok, get, spec.Quota, "CAP-CAV-013")
+	at(1900)
+	r.refuse(none, get, spec.Quota, "CAP-CAV-013")
+	at(2500)
+	r.admit(tok, get).Release()
+	at(3499)
+	r.admit(tok, get).Release()
+	r.refuse(tok, get, spec.Quota, "CAP-CAV-013")
+	at(3500)
+	r.admit(tok, get).Release()
+}
+
+// TestDotsAreNobodys: a path with a segment that means another place is refused, also where no caveat names a path; a prefix
+// that ends in a slash opens what is below and nothing beside (CAP-CAV-010).
+func TestDotsAreNobodys(t *testing.T) {
+	r := newRig(t)
+	free, below := r.mint(), r.mint("path ^= /o/")
+	for _, p := range []string{"/o/./a", "/o/..", "/..", "/.", "/o/../put", "..", ".", "/o/a/.", "//.."} {
+		r.refuse(free, capability.Request{Op: spec.OpGet, Path: p}, spec.Forbidden, "CAP-CAV-010")
+		r.refuse(below, capability.Request{Op: spec.OpGet, Path: p}, spec.Forbidden, "CAP-CAV-010")
+	}
+	for _, p := range []string{"/o/", "/o/a", "/o//", "/o/...", "/o/.a", "/o/a.", "/o/a/..b"} {
+		r.admit(free, capability.Request{Op: spec.OpGet, Path: p}).Release()
+		r.admit(below, capability.Request{Op: spec.OpGet, Path: p}).Release()
+	}
+	for _, p := range []string{"", "/", "/o", "/oa", "/O/a", "o/a"} {
+		r.refuse(below, capability.Request{Op: spec.OpGet, Path: p}, spec.Forbidden, "CAP-CAV-010")
 	}
 }

@@ -46,7 +46,7 @@ func fuzzParsed(t *testing.T, r *rig, tok capability.Token, err error) {
 		}
 		return
 	}
-	if len(tok.Binary()) > capability.MaxBinary || len(tok.Text()) > capability.MaxText || len(tok.Caveats()) > capability.MaxCaveats {
+	if len(tok.Binary()) > spec.MaxCapability || len(tok.Text()) > spec.MaxCapabilityText || len(tok.Caveats()) > spec.MaxCaveats {
 		t.Errorf("accepted %d bytes with %d caveats", len(tok.Binary()), len(tok.Caveats()))
 	}
 	back, err := capability.ParseText(tok.Text())

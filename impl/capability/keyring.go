@@ -1,17 +1,70 @@
 package capability
 
 import (
+	"bytes"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/spec"
 )
 
+const (
+	rootKeyLen = 32 // as long as the output of the hash
+	slotLen    = rootKeyLen + len(chain{}.sum)
+)
+
+// key is one root key. Owner: Authority.mu; id and secret do not change.
+type key struct {
+	id KeyID
+	// secret is the root key and, behind it, what is derived from it for the chain (CAP-KEY-003). Use and Wipe keep out of
+	// each other's way, so that verifications read it without mu.
+	secret  *secret.Bytes
+	made    time.Time
+	exp     int64 // the latest of any capability minted under it, in seconds: nothing lives longer
+	dropped bool  // no longer in the ring, and overwritten
+}
+
+// newKey makes a key. The caller holds mu.
+func (a *Authority) newKey() (*key, error) {
+	k := &key{made: a.clock}
+	if err := a.random(k.id[:]); err != nil {
+		return nil, err
+	}
+	var err error
+	if k.secret, err = a.cfg.Vault.New(slotLen); err != nil {
+		return nil, &Error{Reason: spec.Internal, Rule: "CAP-KEY-003", Err: err}
+	}
+	stuck := false
+	err = &Error{Reason: spec.Internal, Rule: "CAP-KEY-003", Err: secret.ErrWiped}
+	_ = k.secret.Use(func(b []byte) { // err says it
+		root := b[:rootKeyLen]
+		if err = a.random(root); err != nil {
+			return
+		}
+		stuck = bytes.Equal(root, make([]byte, rootKeyLen))
+		secret.Do(func() {
+			var c chain
+			c.start(root)
+			copy(b[rootKeyLen:], c.sum[:])
+			c.wipe()
+		})
+	})
+	// A source that is stuck would sign with a key that everybody can guess, or put two keys under one name.
+	if err == nil && (stuck || a.keys[k.id] != nil) {
+		err = &Error{Reason: spec.Internal, Rule: "CAP-IDN-002"}
+	}
+	if err != nil {
+		k.secret.Wipe()
+		return nil, err
+	}
+	return k, nil
+}
+
 // Rotate replaces the current key. Capabilities under the old one stay good until they expire, and it is dropped and
 // overwritten when none can be left: at once, if none was minted (CAP-KEY-002). The error is an *Error: Quota for a full
-// keyring, Internal for randomness that failed; nothing has changed then.
+// keyring (CAP-REV-005), Internal for randomness that failed; nothing has changed then.
 func (a *Authority) Rotate(now time.Time) (KeyID, error) {
 	a.yield("rotate")
 	a.mu.Lock()
@@ -30,7 +83,7 @@ func (a *Authority) renew() error {
 	if a.closed {
 		return &Error{Reason: spec.Draining, Rule: "CAP-KEY-003"}
 	}
-	if a.current != nil && a.clock.Sub(a.current.made) < MaxKeyAge {
+	if a.current != nil && a.clock.Sub(a.current.made) < spec.MaxKeyAge {
 		return nil
 	}
 	return a.rotate()
@@ -41,19 +94,12 @@ func (a *Authority) rotate() error {
 	if a.closed {
 		return &Error{Reason: spec.Draining, Rule: "CAP-KEY-003"}
 	}
-	if len(a.keys) >= MaxKeys {
-		return &Error{Reason: spec.Quota, Rule: "CAP-KEY-002"}
+	if len(a.keys) >= spec.MaxRootKeys {
+		return &Error{Reason: spec.Quota, Rule: "CAP-REV-005"}
 	}
-	k := &key{secret: newSecret(), made: a.clock}
-	if err := a.random(k.id[:]); err != nil {
+	k, err := a.newKey()
+	if err != nil {
 		return err
-	}
-	if err := a.random(k.secret.bytes()); err != nil {
-		return err
-	}
-	// A source that is stuck would sign with a key that everybody can guess.
-	if a.keys[k.id] != nil || *k.secret.box.b == [rootKeyLen]byte{} {
-		return &Error{Reason: spec.Internal, Rule: "CAP-IDN-002"}
 	}
 	a.keys[k.id] = k
 	a.current = k
@@ -77,14 +123,12 @@ func (a *Authority) expireKeys(now time.Time) {
 	}
 }
 
-// drop takes a key out of the ring and overwrites it, now or when the last verification that reads it is through. The
-// caller holds mu.
+// drop takes a key out of the ring and overwrites it; a verification that reads it at this moment is waited for, and one
+// that comes later finds nothing (AMN-ZER-005). The caller holds mu.
 func (a *Authority) drop(k *key) {
 	delete(a.keys, k.id)
 	k.dropped = true
-	if k.pins == 0 {
-		k.secret.wipe()
-	}
+	k.secret.Wipe()
 	if a.current == k {
 		a.current = nil
 	}
@@ -93,19 +137,20 @@ func (a *Authority) drop(k *key) {
 // RevokeCapability revokes a capability and everything that was attenuated from it, from this moment on. It returns
 // the leases that the caller has to end now (CAP-REV-001 to 003). The revocation is remembered until no capability that
 // exists can be alive, since the id does not say when its own expires (CAP-REV-004). To revoke again changes nothing. The
-// error is an *Error: Quota when MaxRevocations are remembered already; nothing is revoked then but with the whole key.
+// error is an *Error: Quota when spec.MaxRevocations are remembered already (CAP-REV-005); nothing is revoked then but
+// with the whole key.
 func (a *Authority) RevokeCapability(now time.Time, id ID) ([]*Lease, error) {
 	a.yield("revoke")
 	defer a.yield("revoked")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now = a.advance(now)
-	if _, again := a.revoked[id]; !again && len(a.revoked) >= MaxRevocations {
-		if a.forget(now); len(a.revoked) >= MaxRevocations {
-			return nil, &Error{Reason: spec.Quota, Rule: "CAP-REV-004"}
+	if _, again := a.revoked[id]; !again && len(a.revoked) >= spec.MaxRevocations {
+		if a.forget(now); len(a.revoked) >= spec.MaxRevocations {
+			return nil, &Error{Reason: spec.Quota, Rule: "CAP-REV-005"}
 		}
 	}
-	a.revoked[id] = now.Add(MaxTTL)
+	a.revoked[id] = now.Add(spec.MaxCapabilityTTL)
 	return a.end(func(l *Lease) bool { return l.ID == id }), nil
 }
 
@@ -138,8 +183,8 @@ func (a *Authority) forget(now time.Time) {
 }
 
 // Tick does what time brings: it drops keys and revocations that nothing alive needs, replaces a key that is due, and
-// returns the leases whose capability has expired, for the caller to end. Call it at least every half second (CAP-REV-003
-// leaves one second). The error is that of Rotate, where a new key could not be made; the rest was done.
+// returns the leases whose capability has expired, for the caller to end. Call it at least every half second (CAP-REV-006
+// leaves one second; it is the timer of CAP-KEY-010). The error is that of Rotate, where a new key could not be made; the rest was done.
 func (a *Authority) Tick(now time.Time) ([]*Lease, error) {
 	a.yield("tick")
 	defer a.yield("ticked")
@@ -194,6 +239,6 @@ func (a *Authority) Status() Status {
 			s.Replaced = append(s.Replaced, id)
 		}
 	}
-	slices.SortFunc(s.Replaced, func(x, y KeyID) int { return strings.Compare(string(x[:]), string(y[:])) })
+	slices.SortFunc(s.Replaced, func(x, y KeyID) int { return bytes.Compare(x[:], y[:]) })
 	return s
 }

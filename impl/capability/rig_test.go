@@ -1,11 +1,16 @@
 package capability_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"testing"
 	"time"
 
+	"gopkg.in/macaroon.v2"
+
 	"github.com/rustyonions/micronode/impl/capability"
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/spec"
 )
 
@@ -32,7 +37,7 @@ type rig struct {
 
 func newRig(t testing.TB, edit ...func(*capability.Config)) *rig {
 	t.Helper()
-	cfg := capability.Config{Name: "node-a", Amnesia: true, Random: &counter{}}
+	cfg := capability.Config{Name: "node-a", Amnesia: true, Random: &counter{}, Vault: newVault(t)}
 	for _, e := range edit {
 		e(&cfg)
 	}
@@ -41,6 +46,19 @@ func newRig(t testing.TB, edit ...func(*capability.Config)) *rig {
 		t.Fatal(err)
 	}
 	return &rig{t, a, epoch}
+}
+
+func newVault(t testing.TB) *secret.Vault {
+	v, err := secret.NewVault(spec.MaxRootKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
 }
 
 // pass moves the time on, and ticks.
@@ -57,7 +75,7 @@ func (r *rig) pass(d time.Duration) []*capability.Lease {
 // mint makes a capability for get that lives as long as it can, with further caveats.
 func (r *rig) mint(caveats ...string) capability.Token {
 	r.Helper()
-	t, err := r.Mint(r.now, capability.Minting{Ops: []capability.Op{capability.OpGet}, TTL: capability.MaxTTL, Caveats: r.parse(caveats...)})
+	t, err := r.Mint(r.now, capability.Minting{Ops: []spec.Op{spec.OpGet}, TTL: spec.MaxCapabilityTTL, Caveats: r.parse(caveats...)})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -77,7 +95,7 @@ func (r *rig) parse(caveats ...string) (list []capability.Caveat) {
 }
 
 // get is a request that mint's capabilities cover.
-var get = capability.Request{Op: capability.OpGet, Path: "/o/a"}
+var get = capability.Request{Op: spec.OpGet, Path: "/o/a"}
 
 // admit wants t to be admitted.
 func (r *rig) admit(t capability.Token, req capability.Request) *capability.Lease {
@@ -127,4 +145,21 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+func hexBytes(text string) ([]byte, error) { return hex.DecodeString(text) }
+
+// libraryVerifies says what gopkg.in/macaroon.v2 says to a token and its discharges, with all that it tolerates: it reads
+// one macaroon after the other, however they are encoded, and looks at no condition.
+func libraryVerifies(text string, root []byte) bool {
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return false
+	}
+	var list macaroon.Slice
+	if err := list.UnmarshalBinary(b); err != nil || len(list) == 0 {
+		return false
+	}
+	_, err = list[0].VerifySignature(root, list[1:])
+	return err == nil
 }

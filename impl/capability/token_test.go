@@ -52,7 +52,7 @@ func TestMintedBytes(t *testing.T) {
 	stream := bytes.Join([][]byte{bytes.Repeat([]byte{1}, 8), bytes.Repeat([]byte{2}, 32), bytes.Repeat([]byte{3}, 16)}, nil)
 	random := bytes.NewReader(stream)
 	r := newRig(t, func(c *capability.Config) { c.Random = random })
-	tok, err := r.Mint(epoch, capability.Minting{Ops: []capability.Op{"get", "has"}, Caveats: r.parse("aud = node-a")})
+	tok, err := r.Mint(epoch, capability.Minting{Ops: []spec.Op{"get", "has"}, Caveats: r.parse("aud = node-a")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,20 +137,69 @@ func TestSizes(t *testing.T) {
 	for _, c := range []struct {
 		n    int
 		rule string
-	}{{capability.MaxBinary, "CAP-TOK-001"}, {capability.MaxBinary + 1, "CAP-TOK-005"}, {64 << 20, "CAP-TOK-005"}} {
+	}{{spec.MaxCapability, "CAP-TOK-001"}, {spec.MaxCapability + 1, "CAP-TOK-005"}, {64 << 20, "CAP-TOK-005"}} {
 		_, err := capability.ParseBinary(slices.Repeat([]byte{2}, c.n))
 		wantError(t, err, spec.Unauth, c.rule)
 	}
 	for _, c := range []struct {
 		n    int
 		rule string
-	}{{capability.MaxText, "CAP-TOK-001"}, {capability.MaxText + 1, "CAP-TOK-005"}, {64 << 20, "CAP-TOK-005"}} {
+	}{{spec.MaxCapabilityText, "CAP-TOK-001"}, {spec.MaxCapabilityText + 1, "CAP-TOK-005"}, {64 << 20, "CAP-TOK-005"}} {
 		_, err := capability.ParseText(strings.Repeat("AgIC", c.n/4+1)[:c.n])
 		wantError(t, err, spec.Unauth, c.rule)
 	}
 	big := []byte(strings.Repeat("\x02", 64<<20))
 	if n := testing.AllocsPerRun(1, func() { _, _ = capability.ParseBinary(big) }); n > 2 {
 		t.Errorf("refusing 64 MiB takes %v allocations", n)
+	}
+}
+
+// TestAllocations: reading a token takes two allocations, its verification none, and a lease is one. Machines are slow or fast;
+// this is what a program can be held to.
+func TestAllocations(t *testing.T) {
+	r := newRig(t)
+	tok := r.mint("aud = node-a", "path ^= /o", "max-bytes <= 1048576")
+	text, b := tok.Text(), tok.Binary()
+	for name, c := range map[string]struct {
+		limit float64
+		do    func() error
+	}{
+		"ParseText":   {2, func() error { return second(capability.ParseText(text)) }},
+		"ParseBinary": {2, func() error { return second(capability.ParseBinary(b)) }},
+		"Verify":      {0, func() error { return second(r.Verify(r.now, tok, get)) }},
+		"Admit": {1, func() error {
+			l, err := r.Admit(r.now, tok, get, nil)
+			if err == nil {
+				l.Release()
+			}
+			return err
+		}},
+	} {
+		n := testing.AllocsPerRun(100, func() {
+			if err := c.do(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n > c.limit {
+			t.Errorf("%s takes %v allocations, want %v", name, n, c.limit)
+		}
+	}
+}
+
+// TestExpires: a token says when it ends as Verify does, whichever of its caveats is the earliest (CAP-CAV-003, CAP-CAV-005).
+func TestExpires(t *testing.T) {
+	r := newRig(t)
+	asks := r.asking()
+	for _, tok := range []capability.Token{
+		r.mint(), r.mint("exp <= 1800000010", "exp <= 1800000020"), must(r.mint().Attenuate(r.parse("exp <= 1800000005")...)),
+		must(asks.Bind(r.discharge("exp <= 1800000007"))),
+	} {
+		if g, err := r.Verify(r.now, tok, get); err != nil || !tok.Expires().Equal(g.Expires) {
+			t.Errorf("%q: %v, verified until %v, %v", tok.Caveats(), tok.Expires(), g.Expires, err)
+		}
+	}
+	if end := (capability.Token{}).Expires(); !end.IsZero() {
+		t.Errorf("no capability ends at %v", end)
 	}
 }
 
@@ -178,12 +227,12 @@ func TestAttenuate(t *testing.T) {
 	}
 	r.admit(must(capability.ParseText(a.Text())), get).Release()
 
-	many := slices.Repeat([]string{"nbf >= 0"}, capability.MaxCaveats-len(tok.Caveats()))
+	many := slices.Repeat([]string{"nbf >= 0"}, spec.MaxCaveats-len(tok.Caveats()))
 	full := must(tok.Attenuate(r.parse(many...)...))
 	r.admit(full, get).Release()
 	_, err := full.Attenuate(r.parse("nbf >= 0")...)
 	wantError(t, err, spec.Oversize, "CAP-TOK-006")
-	_, err = tok.Attenuate(r.parse("path ^= /" + strings.Repeat("a", capability.MaxBinary))...)
+	_, err = tok.Attenuate(r.parse("path ^= /" + strings.Repeat("a", spec.MaxCapability))...)
 	wantError(t, err, spec.Oversize, "CAP-TOK-005")
 	_, err = tok.Attenuate(capability.Caveat{})
 	wantError(t, err, spec.Malformed, "CAP-CAV-001")
@@ -201,18 +250,20 @@ func TestAttenuationNeverWidens(t *testing.T) {
 		"amnesia = on", "amnesia = off",
 	}
 	requests := []capability.Request{
-		get, {Op: capability.OpPut, Path: "/put", Bytes: 10}, {Op: capability.OpPut, Path: "/o/b", Tenant: [16]byte{1}},
-		{Op: capability.OpGet, Path: "/o/ab", HasPeer: true, PeerUID: 7}, {Op: capability.OpGet, Path: "/", HasPeer: true},
+		get, {Op: spec.OpPut, Path: "/put", Bytes: 10}, {Op: spec.OpPut, Path: "/o/b", Tenant: [16]byte{1}},
+		{Op: spec.OpGet, Path: "/o/ab", HasPeer: true, PeerUID: 7}, {Op: spec.OpGet, Path: "/", HasPeer: true},
 	}
 	var allowed, narrowed int
+	vault := newVault(t)
 	rapid.Check(t, func(t *rapid.T) {
-		a := must(capability.New(epoch, capability.Config{Name: "node-a", Amnesia: true, Random: &counter{}}))
+		a := must(capability.New(epoch, capability.Config{Name: "node-a", Amnesia: true, Random: &counter{}, Vault: vault}))
+		defer a.Close()
 		var caveats []capability.Caveat
 		for _, text := range rapid.SliceOfN(rapid.SampledFrom(pool), 0, 4).Draw(t, "caveats") {
 			caveats = append(caveats, must(capability.ParseCaveat(text)))
 		}
 		now := epoch.Add(rapid.SampledFrom([]time.Duration{0, 50 * time.Second, 200 * time.Second, time.Hour}).Draw(t, "later"))
-		tok := must(a.Mint(epoch, capability.Minting{Ops: []capability.Op{"get", "put"}, TTL: 1000 * time.Second}))
+		tok := must(a.Mint(epoch, capability.Minting{Ops: []spec.Op{"get", "put"}, TTL: 1000 * time.Second}))
 		for range caveats {
 			longer := must(tok.Attenuate(caveats[0]))
 			caveats = caveats[1:]

@@ -35,7 +35,7 @@
 //	CAP-TOK  Use, by Flaws
 //	CAP-IDN  Mint; Use, by Verdict and Flaws           NoUseWithoutKey
 //	CAP-HMC  Attenuate; Use, by Flaws                  AttenuationNarrows
-//	CAP-CAV  Mint, Attenuate, End, Tick;               EveryTokenExpires, NoUseExpired, NoUseTooEarly, NoUseBeyondOps,
+//	CAP-CAV  Mint, Attenuate, Tick;                    EveryTokenExpires, NoUseExpired, NoUseTooEarly, NoUseBeyondOps,
 //	         Use, by Verdict and Flaws                 AttenuationNarrows, GraceIsBounded, DeadStaysDead
 //	CAP-ROL  Mint, from Roles; Use                     RolesImplyNothing, NoUseBeyondOps
 //	CAP-DEN  Use                                       the test denials
@@ -56,13 +56,12 @@
 //   - The age at which a key must be replaced (CAP-KEY-001): here a key may be replaced at any moment. How secrets are held,
 //     compared and named (CAP-KEY-003, CAP-KEY-004, CAP-KEY-005): package amnesia, impl/capability.
 //   - How a capability travels and a denial looks (CAP-TOK-003, CAP-TOK-004, CAP-DEN-003, CAP-DEN-005), the token that a node
-//     prints (CAP-ROL-004), the identity of a node (CAP-KEY-006, CAP-KEY-007, CAP-KEY-008), and CAP-TLS, CAP-UDS, CAP-AUD: not in
-//     this machine, and not built (spec/planned.txt).
+//     prints (CAP-ROL-004), what is issued over the wire (CAP-ISS, CAP-OPS), the identity of a node (CAP-KEY-006 to 011), and
+//     CAP-TLS, CAP-UDS, CAP-AUD: not in this machine.
+//   - The bound on root keys (CAP-REV-005): MaxKeys here also counts the keys that are gone.
 //
 // # Where the law leaves a choice
 //
-//   - An open stream ends with the exp of its capability, as it does with a revocation (CAP-REV-003). CAP-CAV-005 is about
-//     new requests only.
 //   - A revoked current key is replaced in the same moment.
 //   - A revocation may also be forgotten when the keys of all that it covers are gone: that is refused without it. CAP-REV-004
 //     waits for the exp in any case.

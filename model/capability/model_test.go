@@ -40,13 +40,17 @@ func TestMachine(t *testing.T) {
 		}
 		denials(t, p, g)
 		pure(t, p, g)
-		if actions["Use_unauth"] == 0 || actions["Use_forbidden"] == 0 || len(actions) > len(kinds)+2 {
+		refused := 2
+		if p.MaxTokens > p.MaxRevocations { // so that the list of revoked ids can be full
+			refused++
+		}
+		if actions["Use_unauth"] == 0 || actions["Use_forbidden"] == 0 || (actions["RevokeID_quota"] > 0) != (refused == 3) || len(actions) > len(kinds)+refused {
 			t.Errorf("%s: the actions are %v", name, slices.Sorted(maps.Keys(actions)))
 		}
 	}
 }
 
-// denials: a refusal changes nothing, and whatever was refused with one reason had one outcome (CAP-DEN-004).
+// denials: a refusal changes nothing, and whatever was refused with one reason had one outcome (CAP-DEN-004, CAP-REV-005).
 func denials(t *testing.T, p Params, g *explore.Graph[State, Op]) {
 	causes := map[string]bool{}
 	for _, e := range g.Edges {
@@ -54,6 +58,10 @@ func denials(t *testing.T, p Params, g *explore.Graph[State, Op]) {
 		case e.Action == "Use_unauth" || e.Action == "Use_forbidden":
 			causes[e.Action+strings.Join(e.Rules, " ")] = true
 			if e.To != e.From {
+				t.Fatalf("%v changes\n%s\nto\n%s", e.Op, g.Keys[e.From], g.Keys[e.To])
+			}
+		case e.Action == "RevokeID_quota": // CAP-REV-005
+			if e.To != e.From || e.Op.Kind != RevokeID {
 				t.Fatalf("%v changes\n%s\nto\n%s", e.Op, g.Keys[e.From], g.Keys[e.To])
 			}
 		case e.Op.Kind == Use && e.Action != "Use":

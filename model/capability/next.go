@@ -58,7 +58,9 @@ var Flaws = []Flaw{
 	{"the other amnesia", []string{"CAP-CAV-015"}},
 	{"an unknown key id", []string{"CAP-IDN-003"}},
 	{"another encoding or version", []string{"CAP-TOK-007"}},
-	{"a third-party caveat", []string{"CAP-TOK-008"}},
+	{"a third-party caveat without its discharge", []string{"CAP-TOK-008"}},
+	{"a discharge that nothing asks for", []string{"CAP-TOK-010"}},
+	{"a discharge with a caveat that does not hold", []string{"CAP-TOK-011"}},
 	{"too many bytes", []string{"CAP-TOK-005"}},
 	{"too many caveats", []string{"CAP-TOK-006"}},
 	{"a second capability", []string{"CAP-TOK-009"}},
@@ -209,7 +211,7 @@ func end(_ Params, s State, op Op) []Outcome {
 	if !s.doomed(s.Streams[op.Stream-1]) {
 		return nil
 	}
-	return step(End, s.without(op.Stream), "CAP-CAV-005", "CAP-REV-003")
+	return step(End, s.without(op.Stream), "CAP-REV-003", "CAP-REV-006")
 }
 
 func (s State) without(stream int) State {
@@ -243,13 +245,26 @@ func dropKey(p Params, s State, op Op) []Outcome {
 	return step(DropKey, s, "AMN-ZER-005", "CAP-KEY-002")
 }
 
-// revokeID: covers the token that was minted and all that were attenuated from it.
+// revokeID: covers the token that was minted and all that were attenuated from it. It is refused where as many are remembered
+// as can be, and changes nothing then; a list that is full of keys only bounds the model, not the law.
 func revokeID(p Params, s State, op Op) []Outcome {
-	to, ok := s.revoke(p, Revocation{Of: "id", N: op.Token})
-	if !ok || s.Tokens[op.Token-1].ID != op.Token {
+	if s.Tokens[op.Token-1].ID != op.Token {
 		return nil
 	}
-	return step(RevokeID, to, "CAP-REV-001", "CAP-REV-002")
+	to, ok := s.revoke(p, Revocation{Of: "id", N: op.Token})
+	ids := 0
+	for _, r := range s.Revoked {
+		if r.Of == "id" {
+			ids++
+		}
+	}
+	switch {
+	case ok:
+		return step(RevokeID, to, "CAP-REV-001", "CAP-REV-002")
+	case ids == p.MaxRevocations:
+		return []Outcome{{Action: string(RevokeID) + "_quota", Reason: spec.Quota, Rules: []string{"CAP-REV-005"}, To: s}}
+	}
+	return nil
 }
 
 // revokeKey: covers all tokens under the key. A current one is replaced, or what is minted next would be born revoked.
@@ -323,7 +338,7 @@ func tick(p Params, s State, op Op) []Outcome {
 	for i := range s.Revoked {
 		s.Revoked[i].Late = true
 	}
-	return step(Tick, s, "AMN-ZER-006", "CAP-CAV-005", "CAP-CAV-007", "CAP-KEY-002", "CAP-REV-002", "CAP-REV-003")
+	return step(Tick, s, "AMN-ZER-006", "CAP-CAV-005", "CAP-CAV-007", "CAP-KEY-002", "CAP-REV-002", "CAP-REV-003", "CAP-REV-006")
 }
 
 // restart: the node forgets its keys, its revocations and its streams. The tokens are in other hands.

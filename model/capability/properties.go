@@ -110,14 +110,14 @@ func (p Params) stepProperties() []stepProperty {
 // does. That is all that is taken to be fair.
 func (p Params) liveness() []leadsTo {
 	fair := []string{string(TakeEffect), string(End), string(Tick)}
-	eventually := func(name, rule string, over func(State) bool) leadsTo {
-		return leadsTo{Name: name, Rules: []string{rule}, From: func(s State) bool { return !over(s) }, To: over, Fair: fair}
+	eventually := func(name string, over func(State) bool, rules ...string) leadsTo {
+		return leadsTo{Name: name, Rules: rules, From: func(s State) bool { return !over(s) }, To: over, Fair: fair}
 	}
 	return []leadsTo{
-		eventually("RevocationsTakeEffect", "CAP-REV-002", func(s State) bool { return !slices.ContainsFunc(s.Revoked, p.spreading) }),
-		eventually("DoomedStreamsEnd", "CAP-REV-003", func(s State) bool { return !slices.ContainsFunc(s.Streams, s.doomed) }),
-		eventually("OldKeysGo", "CAP-KEY-002", func(s State) bool {
+		eventually("RevocationsTakeEffect", func(s State) bool { return !slices.ContainsFunc(s.Revoked, p.spreading) }, "CAP-REV-002"),
+		eventually("DoomedStreamsEnd", func(s State) bool { return !slices.ContainsFunc(s.Streams, s.doomed) }, "CAP-REV-003", "CAP-REV-006"),
+		eventually("OldKeysGo", func(s State) bool {
 			return !slices.ContainsFunc(s.Keys, func(k Key) bool { return k.Is == "retired" })
-		}),
+		}, "CAP-KEY-002"),
 	}
 }

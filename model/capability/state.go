@@ -11,7 +11,7 @@ import (
 type Ops uint32
 
 // Operations are the operations of all roles. Read-only.
-var Operations = strings.Fields("get has stat resolve search put delete move send recv ack nack issue verify revoke config audit reprocess")
+var Operations = strings.Fields("get has stat resolve search put delete move send recv ack nack issue verify revoke rotate config audit reprocess")
 
 // OpsOf is the set of the operations in a list with commas. A name that is in no role adds nothing.
 func OpsOf(list string) (set Ops) {
@@ -48,7 +48,7 @@ var Roles = []Role{
 	{"reader", OpsOf("get,has,stat,resolve,search")},
 	{"writer", OpsOf("put,delete,move")},
 	{"mailbox", OpsOf("send,recv,ack,nack")},
-	{"issuer", OpsOf("issue,verify,revoke")},
+	{"issuer", OpsOf("issue,verify,revoke,rotate")},
 	{"admin", OpsOf("config,audit,reprocess")},
 }
 

@@ -1,11 +1,12 @@
-"""Writes tokens.json: python3 tokens.py > tokens.json. Needs Python's standard library and nothing of this repository,
-so that encoder and HMAC chain are those of the law and not those under test."""
+"""Writes the vectors: python3 tokens.py | python3 crosscheck.py > tokens.json. Needs Python's standard library and nothing of
+this repository, so that encoder, HMAC chain and sealing are those of the law and not those under test."""
 import base64, hashlib, hmac, json, struct
 
 NOW = 1800000000
 KEY_ID, SECRET = bytes.fromhex("00112233445566ff"), bytes(range(0x40, 0x60))
 CAP_ID = bytes(range(0xA0, 0xB0))
 IDENT = b"\x01" + KEY_ID + CAP_ID
+NONCE = bytes(range(24))  # random outside of tests
 EXP = b"exp <= %d" % (NOW + 900)
 ADDR = "b3:" + "ab" * 32
 
@@ -31,14 +32,57 @@ LOC, ID, VID, SIG, EOS = 1, 2, 4, 6, b"\x00"
 def chain(ident, caveats, secret=SECRET):
     sig = mac(mac(b"macaroons-key-generator", secret), ident)
     for c in caveats:
-        sig = mac(sig, c)
+        if isinstance(c, Third) and c.vid is None:
+            c.vid = secretbox(c.seal or sig, NONCE, mac(b"macaroons-key-generator", c.key))
+        sig = two(sig, c.vid, c.id) if isinstance(c, Third) else mac(sig, c)
     return sig
+
+
+class Third:
+    """A third-party caveat. Its vid is sealed by the chain, with seal where that is given."""
+
+    def __init__(self, id=b"who are you", key=b"a key that only the third party knows", loc=b"third", vid=None, seal=None):
+        self.id, self.key, self.loc, self.vid, self.seal = id, key, loc, vid, seal
+
+
+def salsa(key, block, core):
+    """The Salsa20 core over key and a block of 16 bytes; HSalsa20 where core is false."""
+    c, k, n = (struct.unpack("<%dI" % (len(x) // 4), x) for x in (b"expand 32-byte k", key, block))
+    start = [c[0], *k[:4], c[1], *n, c[2], *k[4:], c[3]]
+    x = start[:]
+    for _ in range(10):
+        for lines in ((0, 4, 8, 12), (5, 9, 13, 1), (10, 14, 2, 6), (15, 3, 7, 11), (0, 1, 2, 3), (5, 6, 7, 4), (10, 11, 8, 9), (15, 12, 13, 14)):
+            for i, turn in enumerate((7, 9, 13, 18)):
+                at = [lines[(i + 1) % 4], lines[i], lines[(i + 3) % 4]]
+                v = x[at[1]] + x[at[2]] & 0xFFFFFFFF
+                x[at[0]] ^= (v << turn | v >> 32 - turn) & 0xFFFFFFFF
+    if core:
+        return struct.pack("<16I", *[a + b & 0xFFFFFFFF for a, b in zip(x, start)])
+    return struct.pack("<8I", *[x[i] for i in (0, 5, 10, 15, 6, 7, 8, 9)])
+
+
+def secretbox(key, nonce, text):
+    """XSalsa20-Poly1305 of up to 32 bytes, with the nonce in front."""
+    stream = salsa(salsa(key, nonce[:16], False), nonce[16:] + bytes(8), True)
+    sealed = bytes(a ^ b for a, b in zip(text, stream[32:]))
+    r, s = int.from_bytes(stream[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF, int.from_bytes(stream[16:32], "little")
+    acc = 0
+    for i in range(0, len(sealed), 16):
+        acc = (acc + int.from_bytes(sealed[i:i + 16] + b"\1", "little")) * r % (2**130 - 5)
+    return nonce + ((acc + s) % 2**128).to_bytes(16, "little") + sealed
+
+
+def two(key, a, b):
+    return mac(key, mac(key, a) + mac(key, b))
 
 
 def encode(ident, caveats, sig, loc=b"micronode"):
     out = b"\x02" + (field(LOC, loc) if loc else b"") + field(ID, ident) + EOS
     for c in caveats:
-        out += field(ID, c) + EOS
+        if isinstance(c, Third):
+            out += (field(LOC, c.loc) if c.loc else b"") + field(ID, c.id) + field(VID, c.vid) + EOS
+        else:
+            out += field(ID, c) + EOS
     return out + EOS + field(SIG, sig)
 
 
@@ -87,7 +131,7 @@ bad("format-v3", "CAP-TOK-007", "a first byte that stands for no version", b"\x0
 bad("format-json", "CAP-TOK-007", "the JSON form of version 2", json.dumps(
     {"v": 2, "l": "micronode", "i64": text(IDENT), "c": [{"i": EXP.decode()}], "s64": text(chain(IDENT, [EXP]))}).encode(), "ok-exp-only")
 bad("trailing-byte", "CAP-TOK-007", "one byte behind the signature", plain + b"\x00", "ok-exp-only")
-bad("two-tokens", "CAP-TOK-007", "two macaroons in a row", plain + plain, "ok-exp-only")
+bad("two-tokens", "CAP-TOK-010", "a second capability behind the first, where discharges stand (CAP-TOK-009)", plain + plain, "ok-exp-only")
 bad("length-in-two-bytes", "CAP-TOK-007", "the length of the identifier in two bytes where one is enough",
     plain.replace(varint(ID) + varint(25), varint(ID) + b"\x99\x00", 1), "ok-exp-only")
 bad("field-type-in-two-bytes", "CAP-TOK-007", "a field type in two bytes where one is enough",
@@ -105,9 +149,6 @@ bad("no-signature", "CAP-TOK-001", "it ends where the signature would begin", pl
 bad("cut-short", "CAP-TOK-001", "the last byte is missing", plain[:-1], "ok-exp-only")
 bad("version-alone", "CAP-TOK-001", "nothing behind the version", b"\x02", "ok-exp-only")
 bad("length-beyond-end", "CAP-TOK-001", "a length of 2 GiB", b"\x02\x02\xff\xff\xff\xff\x07" + plain[3:], "ok-exp-only")
-bad("third-party", "CAP-TOK-008", "a third-party caveat",
-    plain.replace(EOS + field(SIG, plain[-32:]), field(LOC, b"http://third") + field(ID, b"who") + field(VID, b"v" * 72) + EOS + EOS + field(SIG, plain[-32:]), 1), "ok-exp-only")
-
 # Size and count
 ok("ok-caveats-32", "CAP-TOK-006", "as many caveats as there may be", token(*["nbf >= 0"] * 31))
 bad("caveats-33", "CAP-TOK-006", "one caveat too many", token(*["nbf >= 0"] * 32), "ok-caveats-32")
@@ -265,9 +306,96 @@ bad("not-covered-and-unknown", "CAP-CAV-002", "does not cover the request, and h
 bad("not-covered-and-no-rate", "CAP-CAV-009", "does not cover the request, and has no rate left: 403", token("op in has", "rps <= 0"), "ok-op", F,
     differs="the operation and one more caveat")
 
+# Third parties and their discharges
+def discharge(third, *caveats, to, key=None, loc=b"third", ident=None):
+    """Bound to the signature that ends the token to."""
+    ident = ident or third.id
+    caveats = [c.encode() if isinstance(c, str) else c for c in caveats]
+    return encode(ident, caveats, two(bytes(32), to[-32:], chain(ident, caveats, key or third.key)), loc)
+
+
+who, when = Third(), Third(id=b"is it time", loc=b"")
+asks = token(who)
+ok("ok-discharge", "CAP-TOK-008", "a third-party caveat and its discharge", asks + discharge(who, to=asks))
+both = token(who, when)
+ok("ok-discharges-two", "CAP-TOK-008", "two, the discharges in the other order", both + discharge(when, "nbf >= 0", to=both) + discharge(who, to=both))
+ok("ok-discharge-caveats", "CAP-TOK-011", "the discharge has caveats, and they hold", asks + discharge(who, "op in get,has", "exp <= %d" % (NOW + 1), to=asks))
+D = "ok-discharge"
+bad("third-party", "CAP-TOK-008", "no discharge", asks, D)
+bad("discharge-one-of-two", "CAP-TOK-008", "the discharge of one of two", both + discharge(who, to=both), "ok-discharges-two")
+free = encode(who.id, [], chain(who.id, [], who.key), b"third")
+bad("discharge-free", "CAP-TOK-008", "a discharge that is bound to nothing", asks + free, D)
+bad("discharge-bound-elsewhere", "CAP-TOK-008", "a discharge that is bound to another capability", asks + discharge(who, to=both), D)
+bad("discharge-bound-before", "CAP-TOK-008", "a caveat was appended after the discharge was bound", (late := token(who, "op in get")) + discharge(who, to=asks), D,
+    differs="one more caveat")
+bad("discharge-other-key", "CAP-TOK-008", "a discharge under another key", asks + discharge(who, to=asks, key=b"guessed"), D)
+bad("discharge-root-key", "CAP-TOK-008", "a discharge under the empty key", asks + encode(who.id, [], two(bytes(32), asks[-32:], chain(who.id, [], b"")), b"third"), D)
+bad("discharge-forged", "CAP-TOK-008", "the last bit of the signature of the discharge is turned", (b := asks + discharge(who, to=asks))[:-1] + bytes([b[-1] ^ 1]), D)
+bad("discharge-stripped", "CAP-TOK-008", "a caveat was taken off the discharge",
+    asks + encode(who.id, [], discharge(who, "op in has", to=asks)[-32:], b"third"), D)
+bad("third-party-twice", "CAP-TOK-008", "two third-party caveats with one identifier, and one discharge", (t := token(who, Third())) + discharge(who, to=t), D,
+    differs="one more caveat")
+bad("vid-other-chain", "CAP-TOK-008", "the caveat key is sealed under another signature", (t := token(Third(seal=bytes(32)))) + discharge(who, to=t), D)
+bad("vid-short", "CAP-TOK-008", "a verification id too short to hold a key", (t := token(Third(vid=b"v" * 39))) + discharge(who, to=t), D)
+bad("vid-changed", "CAP-HMC-001", "a bit of the verification id is turned", asks.replace(who.vid, who.vid[:-1] + bytes([who.vid[-1] ^ 1])) + discharge(who, to=asks), D)
+bad("third-party-made-first", "CAP-HMC-001", "the verification id was taken off, so that the caveat is a condition",
+    asks.replace(field(LOC, b"third") + field(ID, who.id) + field(VID, who.vid), field(ID, who.id)), D)
+bad("discharge-for-nothing", "CAP-TOK-010", "a discharge of a capability without third-party caveat", plain + discharge(who, to=plain), "ok-exp-only")
+bad("discharge-other-id", "CAP-TOK-010", "a discharge with another identifier", asks + discharge(who, to=asks, ident=b"who are they"), D)
+bad("discharge-unused", "CAP-TOK-010", "a second discharge that nothing asks for", asks + discharge(who, to=asks) + discharge(when, to=asks), D)
+bad("discharge-twice", "CAP-TOK-010", "the same discharge twice", asks + discharge(who, to=asks) * 2, D)
+bad("discharge-id-of-condition", "CAP-TOK-010", "a discharge with the text of a condition as identifier", asks + discharge(who, to=asks) + discharge(who, to=asks, ident=EXP), D)
+nested = Third(id=b"who else", key=b"another key")
+bad("discharge-nested", "CAP-TOK-010", "a discharge that asks for a discharge, which is there as well",
+    asks + discharge(who, nested, to=asks) + discharge(nested, to=asks), D)
+bad("discharge-nested-open", "CAP-TOK-010", "a discharge that asks for a discharge", asks + discharge(who, Third(id=b"who else", key=b"another key"), to=asks), D)
+bad("discharge-first", "CAP-TOK-010", "the discharge in front of the capability", discharge(who, to=asks) + asks, D)
+bad("discharge-trailing", "CAP-TOK-007", "a byte behind the discharge", asks + discharge(who, to=asks) + b"\0", D)
+bad("discharge-between", "CAP-TOK-007", "a byte between capability and discharge", asks + b"\0" + discharge(who, to=asks), D)
+bad("discharge-v1", "CAP-TOK-007", "a discharge in version 1 of the format", asks + v1, D)
+bad("discharge-empty-location", "CAP-TOK-007", "a discharge with a location of no bytes", asks + b"\x02\x01\x00" + discharge(who, to=asks, loc=b"")[1:], D)
+bad("discharge-cut", "CAP-TOK-001", "the last byte of the discharge is missing", asks + discharge(who, to=asks)[:-1], D)
+full = token(who, *["nbf >= 0"] * 29)
+ok("ok-caveats-32-discharge", "CAP-TOK-006", "32 caveats with that of the discharge", full + discharge(who, "nbf >= 0", to=full))
+bad("caveats-33-discharge", "CAP-TOK-006", "33 caveats with those of the discharge", full + discharge(who, "nbf >= 0", "nbf >= 0", to=full), "ok-caveats-32-discharge")
+
+
+def sized_discharge(n):
+    room = n - len(asks) - len(discharge(who, to=asks))
+    for b in range(1, 16):
+        a, left = divmod(room - 4 - len("op in ") - b, 4)
+        tok = asks + discharge(who, "op in " + "get," * a + "x" * b, to=asks)
+        if len(tok) == n:
+            return tok
+    raise ValueError(n)
+
+
+ok("ok-3072-bytes-discharge", "CAP-TOK-005", "as long as a capability with its discharge may be", sized_discharge(3072))
+bad("3073-bytes-discharge", "CAP-TOK-005", "one byte too long with its discharge", sized_discharge(3073), "ok-3072-bytes-discharge")
+C = "ok-discharge-caveats"
+bad("discharge-past", "CAP-CAV-005", "the discharge is over (CAP-TOK-011)", asks + discharge(who, "op in get,has", "exp <= %d" % (NOW - 1), to=asks), C)
+bad("discharge-op", "CAP-CAV-009", "the discharge is for another operation (CAP-TOK-011)", asks + discharge(who, "op in has", "exp <= %d" % (NOW + 1), to=asks), C, F)
+bad("discharge-unknown", "CAP-CAV-002", "the discharge has an unknown caveat (CAP-TOK-011)", asks + discharge(who, "op in get,has", "ip = 127.0.0.1", to=asks), C)
+bad("discharge-rps", "CAP-CAV-013", "the discharge leaves no rate (CAP-TOK-011)", asks + discharge(who, "op in get,has", "rps <= 0", to=asks), C, "quota")
+endless = token(Third(), exp=None)
+bad("discharge-has-the-exp", "CAP-CAV-004", "the discharge has an end, the capability has none", endless + discharge(who, EXP.decode(), to=endless), C)
+
+# Dots, whatever the capability says about paths
+bad("path-dots-no-caveat", "CAP-CAV-010", "dots, and no caveat names a path", plain, "ok-exp-only", F, path="/o/../put")
+bad("path-dot", "CAP-CAV-010", "a single dot", token("path ^= /o/"), "ok-path-slash", F, path="/o/./a")
+ok("ok-path-three-dots", "CAP-CAV-010", "three dots are a name", token("path ^= /o/"), path="/o/.../a")
+ok("ok-path-slash-twice", "CAP-CAV-010", "a prefix that ends in a slash is continued by anything", token("path ^= /o/"), path="/o//a")
+ok("ok-op-rotate", "CAP-ROL-001", "the role of issuers", token("op in issue,verify,revoke,rotate"), op="rotate", path="/v1/passport/rotate")
+bad("op-nobodys", "CAP-CAV-009", "an operation that no role has, though the capability lists it", token("op in get,destroy"), "ok-op", F, op="destroy")
+
 ids = [v["id"] for v in vectors]
 assert len(ids) == len(set(ids))
 print('{"format": "cap-vectors-tokens/1",')
+print(' "description": ' + json.dumps(
+    "Each token is shown to the node below, with its request. Made by tokens.py. pymacaroons says what pymacaroons 0.13.0 has to say "
+    "to the token as a macaroon of version 2, without a look at any condition (crosscheck.py): makes, it makes the same bytes and "
+    "verifies them; verifies, it only verifies them; refuses, it does neither. Rejects that it verifies are those by conditions "
+    "and those by the stricter rules of the law: one encoding, sizes, counts, identifiers, and which discharges may follow.") + ',')
 print(' "node": ' + json.dumps({"name": "node-a", "amnesia": True, "now": NOW, "key_id": KEY_ID.hex(), "root_key": SECRET.hex()}) + ',')
 print(' "tokens": [')
 print(",\n".join("  " + json.dumps(v) for v in vectors))
