@@ -13,6 +13,7 @@ const description = `A verification-first node: content-addressed objects in RAM
     micronode run                      start a node on this machine
     micronode put README.md            store a file; prints its address
     micronode get b3:… -o copy.md      read it back, verified
+    micronode token mint --role reader > reader.token
     micronode put -r src > src.manifest
     micronode get -r src.manifest -o copy`
 
@@ -24,26 +25,39 @@ type cli struct {
 	Stat       statCmd       `cmd:"" help:"Print the size of objects."`
 	Rm         rmCmd         `cmd:"" help:"Delete objects."`
 	Frame      frameCmd      `cmd:"" help:"Take OAP/1 frames apart, or put them together."`
+	Token      tokenCmd      `cmd:"" help:"Mint, attenuate, inspect, verify and revoke capabilities."`
+	Audit      auditCmd      `cmd:"" help:"Export and verify the audit log."`
 	Config     configCmd     `cmd:"" help:"Check or print a configuration without starting a node."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 }
 
-// clientFlags are shared by the commands that talk to a node.
+// nodeFlags are shared by the commands that talk to a node.
+type nodeFlags struct {
+	Node    string        `help:"Node URL: oap://, oap+tls://, http://, https:// with host:port, or unix:/path. The scheme chooses the surface (${default})." env:"MICRO_NODE" default:"${node}" placeholder:"URL"`
+	Token   secretFlag    `help:"Capability to send with every request: the token, or @FILE to read it from. On the command line other users of this machine can see it." env:"MICRO_TOKEN" placeholder:"TOKEN"`
+	Pin     string        `help:"Fingerprint of the one certificate to accept, for oap+tls:// and https://: sha256:… as the node prints it." env:"MICRO_PIN" placeholder:"FINGERPRINT"`
+	CA      string        `name:"ca" help:"PEM file with the certificates to trust instead of the system's, for oap+tls:// and https://." placeholder:"FILE"`
+	Cert    string        `name:"client-cert" help:"PEM file with a certificate to show, where the node asks for one." placeholder:"FILE"`
+	Key     string        `name:"client-key" help:"PEM file with its key." placeholder:"FILE"`
+	Timeout time.Duration `help:"Give up after this time, for example 30s. 0, the default, waits as long as the node makes progress." default:"0s" placeholder:"TIME"`
+	JSON    bool          `name:"json" help:"Print one JSON object a line, errors too."`
+}
+
+// clientFlags are shared by those of them that make many requests.
 type clientFlags struct {
-	Node     string        `help:"Node URL: oap://, oap+tls://, http://, https:// with host:port, or unix:/path. The scheme chooses the surface (${default})." env:"MICRO_NODE" default:"${node}" placeholder:"URL"`
-	Timeout  time.Duration `help:"Give up after this time, for example 30s. 0, the default, waits as long as the node makes progress." default:"0s" placeholder:"TIME"`
-	JSON     bool          `name:"json" help:"Print one JSON object a line, errors too."`
-	Parallel int           `short:"j" help:"Requests at the same time, 1 to 256 (${default})." default:"16" placeholder:"N"`
-	CA       string        `name:"ca" help:"PEM file with the certificates to trust instead of the system's, for oap+tls:// and https://." placeholder:"FILE"`
+	nodeFlags
+	Parallel int `short:"j" help:"Requests at the same time, 1 to 256 (${default})." default:"16" placeholder:"N"`
 }
 
 func (*runCmd) Help() string {
-	return `Flags win over MICRO_* environment variables (MICRO_HTTP, MICRO_STORE_BYTES, …), those over the file of --config, and that over the defaults. Unknown, misspelt or duplicate settings keep the node from starting. This version serves loopback addresses only; TLS and Unix sockets come with a later one.
+	return `Flags win over MICRO_* environment variables (MICRO_HTTP, MICRO_STORE_BYTES, …), those over the file of --config, and that over the defaults. Unknown, misspelt or duplicate settings keep the node from starting. Without TLS only loopback addresses and the Unix socket are served; --https and --oap-tls take any address, with a certificate that is made at start unless files are given.
 
-Logs are JSON lines on stderr. With --json stdout gets exactly one line, once both listeners are bound:
+Every request needs a token. Unless it can be reached from elsewhere, a node prints one that may do everything, for an hour; micronode token mint makes others.
 
-    {"event":"listening","http":"http://127.0.0.1:8080","oap":"oap://127.0.0.1:9090",…}
+Logs are JSON lines on stderr. With --json stdout gets exactly one line, once all listeners are bound; what is not served is left out:
+
+    {"event":"listening","http":"http://127.0.0.1:8080","oap":"oap://127.0.0.1:9090",…,"token":"Ag…"}
 
 SIGTERM or SIGINT drains: new requests are refused, those in flight get up to 5 seconds, and the exit code is 0. A second one ends the process at once.
 
@@ -52,6 +66,7 @@ Examples:
     micronode run
     micronode run --http 127.0.0.1:0 --oap 127.0.0.1:0 --json
     micronode run --store-bytes 2GiB --rate 100000
+    micronode run --https 0.0.0.0:8443 --oap-tls 0.0.0.0:9443 --bootstrap on
     micronode run --config node.toml --log-level debug`
 }
 

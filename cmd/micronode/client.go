@@ -30,37 +30,70 @@ func (f *clientFlags) open(a *app) (*session, error) {
 	if f.Parallel < 1 || f.Parallel > 256 {
 		return nil, usagef("--parallel is %d, but takes 1 to 256", f.Parallel)
 	}
+	s, err := f.nodeFlags.open(a)
+	if err == nil {
+		s.n = f.Parallel
+	}
+	return s, err
+}
+
+// open checks the flags and connects.
+func (f *nodeFlags) open(a *app) (*session, error) {
 	if f.Timeout < 0 {
 		return nil, usagef("--timeout is below zero")
 	}
 	if err := client.CheckURL(f.Node); err != nil {
 		return nil, &exitError{code: exitUsage, err: err}
 	}
-	opts := client.Options{UserAgent: "micronode/" + version().Version}
-	if f.CA != "" {
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return nil, usagef("--ca: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, usagef("--ca: no certificate in %s", f.CA)
-		}
-		opts.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}
+	opts, err := f.options()
+	if err != nil {
+		return nil, err
 	}
-	s := &session{n: f.Parallel}
+	s := &session{n: 1}
 	if f.Timeout > 0 {
 		s.ctx, s.stop = context.WithTimeout(a.ctx, f.Timeout)
 	} else {
 		s.ctx, s.stop = context.WithCancel(a.ctx)
 	}
-	c, err := client.Dial(s.ctx, f.Node, opts)
-	if err != nil {
+	if s.c, err = client.Dial(s.ctx, f.Node, opts); err != nil {
 		s.stop()
+		if _, asked := errors.AsType[*client.Error](err); !asked && a.ctx.Err() == nil {
+			return nil, &exitError{code: exitUsage, err: err} // token, fingerprint and URL do not fit: nothing was sent
+		}
 		return nil, err
 	}
-	s.c, s.con = c, newConsole(a, f.JSON)
+	s.con = newConsole(a, f.JSON)
 	return s, nil
+}
+
+// options are what the flags ask of the client.
+func (f *nodeFlags) options() (opts client.Options, err error) {
+	opts = client.Options{UserAgent: "micronode/" + version().Version, Fingerprint: f.Pin}
+	if opts.Token, err = f.Token.load(); err != nil {
+		return opts, err
+	}
+	if f.CA == "" && f.Cert == "" && f.Key == "" {
+		return opts, nil
+	}
+	opts.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	if f.CA != "" {
+		pem, err := os.ReadFile(f.CA)
+		if err != nil {
+			return opts, usagef("--ca: %w", err)
+		}
+		opts.TLS.RootCAs = x509.NewCertPool()
+		if !opts.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return opts, usagef("--ca: no certificate in %s", f.CA)
+		}
+	}
+	if f.Cert != "" || f.Key != "" {
+		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+		if err != nil {
+			return opts, usagef("--client-cert and --client-key: %w", err)
+		}
+		opts.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return opts, nil
 }
 
 // close ends the session. err is how the command ended so far.

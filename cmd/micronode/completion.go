@@ -114,8 +114,8 @@ func spaced(path []string) string {
 func fishCompletion(w *bytes.Buffer, list []commandHelp) {
 	for _, c := range list {
 		when := "__fish_use_subcommand"
-		if len(c.path) > 0 {
-			when = "__fish_seen_subcommand_from " + c.path[len(c.path)-1]
+		if len(c.path) > 0 { // every word of it: both token and audit have a verify
+			when = "__fish_seen_subcommand_from " + strings.Join(c.path, "; and __fish_seen_subcommand_from ")
 		}
 		for _, s := range c.subs {
 			fmt.Fprintf(w, "complete -c micronode -f -n %s -a %s -d %s\n", quote(when), s.Name, quote(s.Help))

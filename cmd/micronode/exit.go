@@ -21,6 +21,7 @@ const (
 	exitReject  = 4
 	exitMore    = 5
 	exitPartly  = 6
+	exitTamper  = 7
 	exitSignal  = 128 // plus the number of the signal
 	exitSIGINT  = 130
 	exitSIGTERM = 143
@@ -34,10 +35,11 @@ var exitTable = []struct {
 	{exitOK, "done; for run: drained after SIGTERM or SIGINT"},
 	{exitFailed, "failed: the node refused, or a file could not be read or written; the reason is on stderr"},
 	{exitUsage, "wrong usage: command line, node URL, address, configuration or manifest"},
-	{exitReach, "the node can not be reached; for run: an address can not be bound"},
+	{exitReach, "the node can not be reached, or has another certificate; for run: an address can not be bound"},
 	{exitReject, "frame: a frame was rejected"},
 	{exitMore, "frame decode: the input ends inside a frame"},
 	{exitPartly, "partly done: some files or objects failed, the others are done"},
+	{exitTamper, "audit verify, audit prove, version --verify: what was checked does not fit: it was tampered with"},
 	{exitSIGINT, "ended by SIGINT; for run: by a third one, without an orderly end"},
 	{exitSIGTERM, "ended by SIGTERM; for run: by a third one, without an orderly end"},
 }
@@ -100,7 +102,7 @@ func codeOf(err error) int {
 // hopeless says that what failed for one file will fail for all the others too.
 func hopeless(err error) bool {
 	var e *client.Error
-	return errors.As(err, &e) && (e.Unreachable || e.GaveUp) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, &e) && (e.Unreachable || e.GaveUp || e.Reason == spec.Unauth) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // advice is what a user can do about a reason; where it is missing the message says enough.
@@ -116,13 +118,22 @@ var advice = map[spec.Reason]string{
 	spec.BadHello:       "is this the OAP/1 port of a micronode?",
 	spec.BadDigest:      "the bytes changed on their way, or the address is another object's",
 	spec.Unsupported:    "this node does not offer it",
+	spec.Unauth:         "the node wants a token of its own that has not expired: set MICRO_TOKEN or --token; micronode run printed one",
+	spec.Forbidden:      "the token is good, and does not cover this: see what it covers with micronode token inspect, or ask for another with micronode token mint",
 }
 
 // explain is the error with what to do about it.
 func explain(err error) string {
 	text := err.Error()
 	var e *client.Error
-	if errors.As(err, &e) && e.Unreachable {
+	_, otherNode := errors.AsType[*client.PinError](err)
+	_, inTheClear := errors.AsType[*client.ClearTextError](err)
+	switch {
+	case otherNode:
+		return text + " (compare with what micronode run printed, and only then set MICRO_PIN or --pin to it)"
+	case inTheClear:
+		return text
+	case errors.As(err, &e) && e.Unreachable:
 		return text + " (is a node running there? start one with: micronode run)"
 	}
 	r := spec.None

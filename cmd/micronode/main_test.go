@@ -123,15 +123,30 @@ func (p *process) wait() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
+// client is micronode with arguments, as somebody with the bootstrap token of p.
+func (p *process) client(args ...string) *exec.Cmd {
+	cmd := command(args...)
+	cmd.Env = append(cmd.Env, "MICRO_TOKEN="+p.event.Token)
+	return cmd
+}
+
 func (p *process) signal(s os.Signal) { p.cmd.Process.Signal(s) }
 
-// scriptNode starts a node with flags and puts its URLs into $OAP and $HTTP. It is drained when the script ends, and
-// has to exit with 0.
+// scriptNode starts a node with flags, and puts its URLs into $OAP, $HTTP, $OAPTLS, $HTTPS and $UNIX, its fingerprint and
+// its identity into $PIN and $IDENTITY, and its token where clients look for it. It is drained when the script ends,
+// and has to exit with 0.
 func scriptNode(ts *testscript.TestScript, neg bool, args []string) {
+	for i := range args {
+		args[i] = os.Expand(args[i], ts.Getenv)
+	}
 	p, err := startProcess(args...)
 	ts.Check(err)
-	ts.Setenv("OAP", p.event.OAP)
-	ts.Setenv("HTTP", p.event.HTTP)
+	for name, value := range map[string]string{
+		"OAP": p.event.OAP, "HTTP": p.event.HTTP, "OAPTLS": p.event.OAPTLS, "HTTPS": p.event.HTTPS, "UNIX": p.event.Unix,
+		"PIN": p.event.Fingerprint, "IDENTITY": p.event.Identity, "MICRO_TOKEN": p.event.Token,
+	} {
+		ts.Setenv(name, value)
+	}
 	ts.Defer(func() {
 		p.signal(syscall.SIGTERM)
 		if code := p.wait(); code != 0 {

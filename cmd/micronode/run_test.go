@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -74,7 +75,11 @@ func openPut(t *testing.T, p *process) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err = wire.AppendFrame(b, &wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: 2}, nil, []byte(`{"op":"put","total_len":5}`))
+	token, err := base64.RawURLEncoding.DecodeString(p.event.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err = wire.AppendFrame(b, &wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: 2}, token, []byte(`{"op":"put","total_len":5}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +256,7 @@ func TestBanner(t *testing.T) {
 	}
 	defer cmd.Wait()
 	defer cmd.Process.Signal(syscall.SIGTERM)
-	hint := regexp.MustCompile(`micronode put --node (oap://127\.0\.0\.1:\d+) README\.md`)
+	hint := regexp.MustCompile(`(?s)  export (MICRO_TOKEN=Ag[A-Za-z0-9_-]+)\n  export (MICRO_NODE=oap://127\.0\.0\.1:\d+)\n  micronode put README\.md\n`)
 	waitFor(t, "the banner", func() bool { return strings.Contains(out.String(), "Ctrl-C") })
 	text := out.String()
 	for _, want := range []string{"OAP/1    oap://127.0.0.1:", "HTTP     http://127.0.0.1:", "amnesia", "512 MiB", "500 requests/s"} {
@@ -263,7 +268,8 @@ func TestBanner(t *testing.T) {
 	if m == nil {
 		t.Fatalf("no first command in the banner:\n%s", text)
 	}
-	put := command("put", "--node", m[1], "-")
+	put := command("put", "-")
+	put.Env = append(put.Env, m[1:]...)
 	put.Stdin = strings.NewReader("abc")
 	if got, err := put.Output(); err != nil || string(got) != fmt.Sprintf("%s  -\n", abc) {
 		t.Errorf("the first put: %q, %v", got, err)

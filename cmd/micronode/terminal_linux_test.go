@@ -49,9 +49,9 @@ func TestBarOnATerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(args ...string) (screen, stdout string) {
+	run := func(node *process, args ...string) (screen, stdout string) {
 		master, slave := terminal(t, 70)
-		cmd := command(args...)
+		cmd := node.client(args...)
 		var out strings.Builder
 		cmd.Stdout, cmd.Stderr = &out, slave
 		if err := cmd.Start(); err != nil {
@@ -64,7 +64,7 @@ func TestBarOnATerminal(t *testing.T) {
 		}
 		return string(text), out.String()
 	}
-	screen, _ := run("put", "--node", node.event.OAP, "-r", dir)
+	screen, _ := run(node, "put", "--node", node.event.OAP, "-r", dir)
 	pictures := regexp.MustCompile(`\r\x1b\[Kput [^\r\n]*\d+/50 files[^\r\n]*`).FindAllString(screen, -1)
 	if len(pictures) < 3 {
 		t.Errorf("only %d pictures in %q", len(pictures), screen)
@@ -83,7 +83,7 @@ func TestBarOnATerminal(t *testing.T) {
 	for i := range 23 {
 		args = append(args, filepath.Join(dir, fmt.Sprint("f", i)))
 	}
-	if screen, out := run(args...); strings.Contains(screen, "\x1b") || strings.Count(out, "\n") != 23 {
+	if screen, out := run(short, args...); strings.Contains(screen, "\x1b") || strings.Count(out, "\n") != 23 {
 		t.Errorf("a bar for a moment's work: %q", screen)
 	}
 }

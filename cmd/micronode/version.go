@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -44,11 +45,19 @@ func version() build {
 }
 
 type versionCmd struct {
-	JSON bool `name:"json" help:"Print one JSON line."`
+	nodeFlags
+	identityFlag
+	Verify bool `help:"Ask the node of --node instead, and check the statement that it signed about itself."`
 }
 
-// Run prints the version.
+// Run prints the version of this program, or verifies that of a node.
 func (v *versionCmd) Run(a *app) error {
+	if v.Verify {
+		return v.node(a)
+	}
+	if v.Identity != "" {
+		return usagef("--identity goes with --verify")
+	}
 	b := version()
 	if v.JSON {
 		line, err := json.Marshal(&b)
@@ -67,4 +76,30 @@ func (v *versionCmd) Run(a *app) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "micronode %s%s oap/%d %s %s/%s\n", b.Version, commit, b.OAP, b.Go, b.OS, b.Arch)
 	return err
+}
+
+// node checks the statement of a node (CAP-KEY-009).
+func (v *versionCmd) node(a *app) error {
+	k := keyring{want: v.Identity}
+	if err := k.check(); err != nil {
+		return err
+	}
+	s, err := v.open(a)
+	if err != nil {
+		return err
+	}
+	nv, err := fetchVersion(s)
+	if err != nil {
+		s.judge("version", err)
+		return s.close(s.verdict())
+	}
+	st, err := nv.verify(v.Identity)
+	if s.judge("version", err) {
+		k.id = st.Identity
+		s.con.result(fmt.Sprintf("micronode %s, identity %s, amnesia %v, pq_mode %s, features %s; signed %s", st.Version, st.Identity,
+			st.Amnesia, st.PQMode, strings.Join(st.Features, ","), clock(st.Made)),
+			&versionVerifyLine{true, v.Identity != "", st.Identity, st.Version, st.Amnesia, st.PQMode, st.Features, st.Limits, st.Made})
+		k.remark(s.con)
+	}
+	return s.close(s.verdict())
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/spec"
 )
 
@@ -19,6 +20,12 @@ type Options struct {
 	Conns int
 	// TLS is used for oap+tls:// and https://; nil means the system's roots. Version and ALPN are set here.
 	TLS *tls.Config
+	// Fingerprint pins the certificate of oap+tls:// and https://: "sha256:" and 64 hex digits, as a node announces it
+	// (CAP-TLS-010). It takes the place of certificate authorities unless TLS names some; then both must agree.
+	Fingerprint string
+	// Token is the capability that every request carries (CAP-TOK-003, CAP-TOK-004), in its text form; zero for none. It
+	// is never sent over a network without encryption: Dial refuses (ClearTextError).
+	Token secret.String
 	// UserAgent names the program to the node.
 	UserAgent string
 	// MaxFrame asks an OAP node for a lower max_frame, in bytes (OAP-HEL-005); 0 does not.
@@ -28,6 +35,9 @@ type Options struct {
 	Patience time.Duration
 	// Stall is how long one request may see nothing from the node before its attempt counts as lost; 0 means 10 s.
 	Stall time.Duration
+
+	pin  *pin       // of Fingerprint
+	cred credential // of Token
 }
 
 const (
@@ -43,7 +53,8 @@ const (
 	firstBackoff = 50 * time.Millisecond
 )
 
-func (o *Options) fill() {
+// fill checks the options and puts in what was left out.
+func (o *Options) fill() (err error) {
 	if o.Conns <= 0 {
 		o.Conns = defaultConns
 	}
@@ -56,6 +67,11 @@ func (o *Options) fill() {
 	if o.Stall <= 0 {
 		o.Stall = defaultStall
 	}
+	if o.pin, err = parsePin(o.Fingerprint); err != nil {
+		return err
+	}
+	o.cred, err = newCredential(o.Token)
+	return err
 }
 
 // surface is one way to reach a node. Each method is one attempt.
@@ -65,6 +81,7 @@ type surface interface {
 	stat(ctx context.Context, addr spec.Address) (size int64, err error)
 	has(ctx context.Context, addr spec.Address) (bool, error)
 	remove(ctx context.Context, addr spec.Address) error
+	passport(ctx context.Context, op spec.Op, doc []byte) (answer []byte, err error)
 	close()
 }
 
@@ -81,13 +98,24 @@ type Client struct {
 }
 
 // Dial makes a Client for the node at url (see CheckURL). An OAP node is connected to at once; an HTTP node with
-// the first request. The error has Unreachable set when there is no connection.
+// the first request. The error has Unreachable set when there is no connection. A token or a fingerprint that is none
+// (TokenError), or a token that would leave this machine in the clear (ClearTextError), is refused before anything is
+// sent.
 func Dial(ctx context.Context, url string, opts Options) (*Client, error) {
 	t, err := parseURL(url)
 	if err != nil {
 		return nil, err
 	}
-	opts.fill()
+	if err := opts.fill(); err != nil {
+		return nil, err
+	}
+	switch {
+	case !opts.cred.zero() && !t.confidential():
+		return nil, &ClearTextError{URL: t.text}
+	case opts.pin != nil && !t.tls:
+		return nil, fmt.Errorf("a fingerprint is pinned, but %s is not encrypted and has no certificate: use the https:// or oap+tls:// address of the node: %w",
+			printable(t.text), spec.Malformed)
+	}
 	c := &Client{target: t, opts: opts, born: time.Now()}
 	if t.http {
 		c.surface = newHTTPSurface(t, &opts)

@@ -29,6 +29,7 @@ const (
 type conn struct {
 	nc       net.Conn
 	opts     *Options
+	maxFrame int64         // bytes
 	maxBody  int64         // of one DATA frame, bytes
 	slots    chan struct{} // one for each stream that may be open (OAP-SES-008)
 	wake     chan struct{} // for the writer; capacity 1
@@ -51,7 +52,7 @@ func dialConn(ctx context.Context, t target, opts *Options) (*conn, error) {
 	defer cancel()
 	nc, err := dialNet(ctx, t, opts)
 	if err != nil {
-		return nil, &Error{Message: "cannot reach " + t.text, Unreachable: true, again: lost, Err: err}
+		return nil, unreachable(t.text, err)
 	}
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	c, dec, err := hello(nc, opts)
@@ -70,8 +71,7 @@ func dialConn(ctx context.Context, t target, opts *Options) (*conn, error) {
 }
 
 func dialNet(ctx context.Context, t target, opts *Options) (net.Conn, error) {
-	var d net.Dialer
-	nc, err := d.DialContext(ctx, t.network, t.addr)
+	nc, err := dialTo(ctx, &net.Dialer{}, t, opts.cred)
 	if err != nil || !t.tls {
 		return nc, err
 	}
@@ -85,19 +85,6 @@ func dialNet(ctx context.Context, t target, opts *Options) (net.Conn, error) {
 		return nil, fmt.Errorf("the server did not agree to ALPN %s", alpn)
 	}
 	return tc, nil
-}
-
-// tlsConfig is the caller's configuration with what the law fixes: TLS 1.3 and the protocol.
-func tlsConfig(t target, opts *Options, protos ...string) *tls.Config {
-	cfg := &tls.Config{}
-	if opts.TLS != nil {
-		cfg = opts.TLS.Clone()
-	}
-	cfg.MinVersion, cfg.NextProtos = tls.VersionTLS13, protos
-	if cfg.ServerName == "" {
-		cfg.ServerName = t.host
-	}
-	return cfg
 }
 
 // hello says HELLO on a fresh connection and takes the node's limits.
@@ -141,13 +128,14 @@ func hello(nc net.Conn, opts *Options) (*conn, *wire.Decoder, error) {
 	dec.SetMaxFrame(uint32(r.MaxFrame))
 	c := &conn{
 		nc: nc, opts: opts,
-		maxBody: maxBody(r.MaxFrame),
-		slots:   make(chan struct{}, min(r.MaxInflight, spec.MaxStreams)),
-		wake:    make(chan struct{}, 1),
-		dead:    make(chan struct{}),
-		room:    make(chan struct{}),
-		streams: map[uint64]*stream{},
-		last:    helloCorr,
+		maxFrame: r.MaxFrame,
+		maxBody:  maxBody(r.MaxFrame),
+		slots:    make(chan struct{}, min(r.MaxInflight, spec.MaxStreams)),
+		wake:     make(chan struct{}, 1),
+		dead:     make(chan struct{}),
+		room:     make(chan struct{}),
+		streams:  map[uint64]*stream{},
+		last:     helloCorr,
 	}
 	return c, dec, nil
 }
@@ -193,7 +181,11 @@ func (c *conn) usable() bool {
 // open begins a stream for req: build appends START and the frames that may follow at once, sent of them DATA. The
 // caller holds a slot. The stream is nil when nothing was sent.
 func (c *conn) open(ctx context.Context, req *wire.Request, sent int64, build func(dst []byte, corr uint64) []byte) (*stream, error) {
-	st := &stream{c: c, op: req.Op, obj: req.Obj, sent: sent, notify: make(chan struct{}, 1)}
+	return c.begin(ctx, &stream{c: c, proto: spec.ProtoObjects, op: req.Op, obj: req.Obj, sent: sent, notify: make(chan struct{}, 1)}, build)
+}
+
+// begin is open for a stream that the caller made.
+func (c *conn) begin(ctx context.Context, st *stream, build func(dst []byte, corr uint64) []byte) (*stream, error) {
 	err := c.send(ctx, func(dst []byte) []byte { // under mu: the ids go up in the order of the bytes
 		c.last++
 		st.corr = c.last
@@ -350,7 +342,7 @@ func (c *conn) forget(st *stream, finished bool) {
 	c.mu.Lock()
 	delete(c.streams, st.corr)
 	if cancel && c.err == nil {
-		c.out = appendEnd(c.out, st.corr, spec.CodeCancel)
+		c.out = appendEnd(c.out, st.proto, st.corr, spec.CodeCancel)
 	}
 	c.mu.Unlock()
 	if cancel {

@@ -8,7 +8,8 @@
 //	Put, Get, … ──▶ retry loop ──▶ pacer ──▶ surface ─┬▶ oap:  pool ▶ conn (a reader and a writer) ▶ streams
 //	                                                  └▶ http: net/http
 //
-// A node of this version serves oap:// and http:// on loopback only. TLS and Unix sockets come to the node later;
-// the client side of them is complete, and works today against anything that terminates TLS or a Unix socket in
-// front of a node.
+// What it knows about authority is one capability, which it sends with every request and shows in no error, log or
+// format (CAP-TOK-003, CAP-TOK-004, CAP-KEY-005). A token leaves this machine over TLS only, and TLS is 1.3 only, with the
+// certificate that was pinned or one that an authority vouches for (CAP-TLS-001, CAP-TLS-010). What was refused for want of
+// authority is not asked for again (CAP-DEN-001, CAP-DEN-002).
 package client

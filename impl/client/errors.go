@@ -49,7 +49,7 @@ func (e *Error) Error() string {
 	if e.Reason != spec.None {
 		parts = append(parts, string(e.Reason))
 	}
-	if e.Message != "" {
+	if e.Message != "" && e.Message != string(e.Reason) {
 		parts = append(parts, e.Message)
 	}
 	if e.Err != nil {
@@ -108,6 +108,25 @@ func reasonOf(err error) spec.Reason {
 // broken is what a node did that no node may do: it can not be trusted to have done the rest right.
 func broken(r spec.Reason, format string, args ...any) *Error {
 	return &Error{Reason: r, Message: fmt.Sprintf(format, args...)}
+}
+
+// unreachable is what is left to say when there is no connection. A certificate that is the wrong one, or a way that
+// may not be taken, stays as it is: those are final.
+func unreachable(where string, err error) error {
+	if clear, ok := errors.AsType[*ClearTextError](err); ok {
+		return clear
+	}
+	e := &Error{Message: "cannot reach " + where, Unreachable: true, again: lost, Err: err}
+	if hopelessTLS(err) {
+		e.again = never
+	}
+	return e
+}
+
+// final says that no other attempt of the same request, with the same capability, can end differently: it was refused
+// for what it may do (CAP-DEN-001, CAP-DEN-002), whatever the answer says about trying again.
+func final(r spec.Reason, status int) bool {
+	return r == spec.Unauth || r == spec.Forbidden || status == spec.Unauth.Facts().Status || status == spec.Forbidden.Facts().Status
 }
 
 // local is a failure on this side: the reader or the writer that the caller gave.

@@ -10,8 +10,8 @@ import (
 // The frames that a client sends. All of them are legal by construction: AppendFrame refuses only what the callers
 // below never ask for, so its error is a fault of this package.
 
-func appendFrame(dst []byte, h *wire.Header, payload []byte) []byte {
-	out, err := wire.AppendFrame(dst, h, nil, payload)
+func appendFrame(dst []byte, h *wire.Header, capability, payload []byte) []byte {
+	out, err := wire.AppendFrame(dst, h, capability, payload)
 	if err != nil {
 		panic("client: built an illegal frame: " + err.Error())
 	}
@@ -19,13 +19,22 @@ func appendFrame(dst []byte, h *wire.Header, payload []byte) []byte {
 }
 
 func appendHello(dst []byte, corr uint64, h *wire.Hello) []byte {
-	return appendFrame(dst, &wire.Header{Flags: spec.FlagReq, Corr: corr}, wire.AppendHello(nil, h))
+	return appendFrame(dst, &wire.Header{Flags: spec.FlagReq, Corr: corr}, nil, wire.AppendHello(nil, h))
 }
 
-func appendStart(dst []byte, corr uint64, flags spec.Flags, r *wire.Request) []byte {
+// appendStart appends a START with the capability in its cap bytes (CAP-TOK-004). The longest one and the longest
+// request of the objects protocol fit into the smallest max_frame (spec.MinMaxFrame, spec.MaxCapability).
+func appendStart(dst []byte, corr uint64, flags spec.Flags, cred credential, r *wire.Request) []byte {
 	var buf [256]byte
 	h := wire.Header{Flags: spec.FlagReq | spec.FlagStart | flags, Proto: spec.ProtoObjects, Corr: corr}
-	return appendFrame(dst, &h, wire.AppendRequest(buf[:0], r))
+	return appendFrame(dst, &h, cred.binary(), wire.AppendRequest(buf[:0], r))
+}
+
+// appendPassport appends a passport request, all of it in one START|END (CAP-ISS-001). The caller has checked that it
+// fits into a frame.
+func appendPassport(dst []byte, corr uint64, cred credential, doc []byte) []byte {
+	h := wire.Header{Flags: spec.FlagReq | spec.FlagStart | spec.FlagEnd, Proto: spec.ProtoPassport, Corr: corr}
+	return appendFrame(dst, &h, cred.binary(), doc)
 }
 
 // dataRoom is how much of a frame around a body the DATA header takes at most: the length, and JSON with an
@@ -46,15 +55,15 @@ func appendData(dst []byte, corr uint64, d *wire.DataHeader, body []byte) []byte
 	return append(append(dst, head...), body...)
 }
 
-func appendEnd(dst []byte, corr uint64, code spec.Code) []byte {
-	h := wire.Header{Flags: spec.FlagReq | spec.FlagEnd, Code: code, Proto: spec.ProtoObjects, Corr: corr}
-	return appendFrame(dst, &h, nil)
+func appendEnd(dst []byte, proto spec.Proto, corr uint64, code spec.Code) []byte {
+	h := wire.Header{Flags: spec.FlagReq | spec.FlagEnd, Code: code, Proto: proto, Corr: corr}
+	return appendFrame(dst, &h, nil, nil)
 }
 
 func appendAck(dst []byte, corr uint64, upTo int64) []byte {
 	var buf [64]byte
 	h := wire.Header{Flags: spec.FlagEvent, Code: spec.CodeAck, Proto: spec.ProtoObjects, Corr: corr}
-	return appendFrame(dst, &h, wire.AppendAck(buf[:0], upTo))
+	return appendFrame(dst, &h, nil, wire.AppendAck(buf[:0], upTo))
 }
 
 // parseError turns an ERROR frame into an Error (OAP-ERR-001, OAP-ERR-002).
@@ -68,6 +77,7 @@ func parseError(f *wire.Frame) *Error {
 		e.Reason, e.Message = spec.Internal, fmt.Sprintf("%s: %s", printable(string(w.Reason)), e.Message)
 	}
 	switch {
+	case final(e.Reason, int(f.Code)):
 	case f.Code == 429 || f.Code == 503 || w.RetryAfter > 0:
 		e.again, e.retryAfter = paced, w.RetryAfter
 	case w.Retryable:

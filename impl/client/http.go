@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -39,9 +38,12 @@ type httpSurface struct {
 
 func newHTTPSurface(t target, opts *Options) *httpSurface {
 	d := net.Dialer{Timeout: opts.Stall}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialTo(ctx, &d, t, opts.cred)
+	}
 	h := &httpSurface{base: "http://" + t.addr, opts: opts, agent: opts.UserAgent}
 	h.tr = &http.Transport{
-		DialContext:            d.DialContext, // and no proxy: a node is talked to directly on every surface
+		DialContext:            dial, // and no proxy: a node is talked to directly on every surface
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        spec.IdleTimeout / 2, // the node closes after IdleTimeout; do not race it
@@ -90,9 +92,14 @@ func (h *httpSurface) do(w *watch, method, path string, header http.Header, body
 		req.Header[k] = v
 	}
 	req.Header.Set("User-Agent", h.agent)
+	if auth := h.opts.cred.header(); auth != "" {
+		req.Header.Set("Authorization", auth) // CAP-TOK-003
+	}
 	if body != nil {
 		req.Body, req.ContentLength = body, size
-		req.Header.Set("Content-Type", "application/octet-stream")
+		if req.Header.Get("Content-Type") == "" {
+			req.Header.Set("Content-Type", "application/octet-stream")
+		}
 		if size >= askFirst {
 			req.Header.Set("Expect", "100-continue")
 		}
@@ -110,15 +117,11 @@ func (h *httpSurface) transportError(w *watch, err error) error {
 	if w.fired.Load() {
 		return &Error{Reason: spec.Timeout, Message: fmt.Sprintf("the node was silent for %v", w.stall), again: stalls, Err: err}
 	}
-	var op *net.OpError
-	var cert *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &cert), errors.As(err, &alert), errors.As(err, &record): // and so it will be the next time
-		return &Error{Message: "cannot reach " + h.base, Unreachable: true, Err: err}
-	case errors.As(err, &op) && op.Op == "dial":
-		return &Error{Message: "cannot reach " + h.base, Unreachable: true, again: lost, Err: err}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" || hopelessTLS(err) {
+		return unreachable(h.base, err)
+	}
+	if clear, ok := errors.AsType[*ClearTextError](err); ok {
+		return clear
 	}
 	return &Error{Message: "connection lost", again: lost, Err: err}
 }
@@ -142,6 +145,7 @@ func problem(res *http.Response) *Error {
 		e.Message = "HTTP status " + strconv.Itoa(res.StatusCode)
 	}
 	switch {
+	case final(e.Reason, res.StatusCode):
 	case res.StatusCode == 429 || res.StatusCode == 503:
 		e.again, e.retryAfter = paced, retryAfter(res)
 	case retryable:

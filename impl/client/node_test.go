@@ -53,6 +53,12 @@ func dial(t testing.TB, url string, o Options) *Client {
 	return c
 }
 
+// ours are options of somebody with the bootstrap token of n.
+func ours(n *server.Node, o Options) Options {
+	o.Token = n.Bootstrap()
+	return o
+}
+
 // bytesOf makes n bytes that depend on n only.
 func bytesOf(n int) []byte {
 	b := make([]byte, n)
@@ -76,7 +82,7 @@ func TestRoundTrip(t *testing.T) {
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, url, Options{})
+			c := dial(t, url, ours(n, Options{}))
 			sizes := []int{0, 1, 1000, 65535, 65536, 65537, 131072, 1<<20 - 1, 1 << 20}
 			if name == "oap" {
 				sizes = append(sizes, 1<<20+1, 2<<20, 33*65536, 3<<20+7, 9<<20)
@@ -119,7 +125,7 @@ func TestRanges(t *testing.T) {
 	b := bytesOf(150_000)
 	for name, url := range surfaces(n) {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, url, Options{})
+			c := dial(t, url, ours(n, Options{}))
 			addr, _, err := c.Put(t.Context(), bytes.NewReader(b), int64(len(b)), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -156,7 +162,7 @@ func TestMissing(t *testing.T) {
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, url, Options{})
+			c := dial(t, url, ours(n, Options{}))
 			none := sum([]byte("nobody stored this"))
 			_, err := c.Get(t.Context(), none, 0, -1, io.Discard)
 			wantReason(t, err, spec.NotFound)
@@ -174,7 +180,7 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
-		c := dial(t, url, Options{})
+		c := dial(t, url, ours(n, Options{}))
 		limit := c.MaxPut()
 		for _, size := range []int64{limit + 1, -1} {
 			_, _, err := c.Put(t.Context(), io.LimitReader(zeros{}, limit+1), size, nil)
@@ -208,7 +214,7 @@ func TestShortInput(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
-		c := dial(t, url, Options{})
+		c := dial(t, url, ours(n, Options{}))
 		for _, size := range []int64{10, 200_000} {
 			_, _, err := c.Put(t.Context(), bytes.NewReader(make([]byte, size-1)), size, nil)
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -225,7 +231,7 @@ func TestShortInput(t *testing.T) {
 func TestSmallFrames(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
-	c := dial(t, "oap://"+n.OAPAddr(), Options{MaxFrame: spec.MinMaxFrame})
+	c := dial(t, "oap://"+n.OAPAddr(), ours(n, Options{MaxFrame: spec.MinMaxFrame}))
 	b := bytesOf(300_000)
 	addr, _, err := c.Put(t.Context(), bytes.NewReader(b), int64(len(b)), nil)
 	if err != nil {
@@ -243,7 +249,7 @@ func TestManyAtOnce(t *testing.T) {
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, url, Options{Conns: 2})
+			c := dial(t, url, ours(n, Options{Conns: 2}))
 			var wg sync.WaitGroup
 			for i := range 200 {
 				wg.Go(func() {
@@ -271,7 +277,7 @@ func TestManyAtOnce(t *testing.T) {
 func TestSlowWriterHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
-	c := dial(t, "oap://"+n.OAPAddr(), Options{Conns: 1})
+	c := dial(t, "oap://"+n.OAPAddr(), ours(n, Options{Conns: 1}))
 	big := bytesOf(16 << 20)
 	addr, _, err := c.Put(t.Context(), bytes.NewReader(big), int64(len(big)), nil)
 	if err != nil {
@@ -307,7 +313,7 @@ func TestFailingWriter(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
 	for name, url := range surfaces(n) {
-		c := dial(t, url, Options{})
+		c := dial(t, url, ours(n, Options{}))
 		b := bytesOf(500_000)
 		addr, _, err := c.Put(t.Context(), bytes.NewReader(b), int64(len(b)), nil)
 		if err != nil {
@@ -342,7 +348,7 @@ func TestPacedByARealNode(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, func(c *server.Config) { c.Rate = 100 })
 	for name, url := range surfaces(n) {
-		c := dial(t, url, Options{})
+		c := dial(t, url, ours(n, Options{}))
 		start := time.Now()
 		var wg sync.WaitGroup
 		for range 16 {

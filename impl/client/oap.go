@@ -131,7 +131,7 @@ func (p *pool) ask(ctx context.Context, op wire.Op, addr spec.Address) (a wire.A
 	err = p.with(ctx, func(c *conn, stall *time.Timer) error {
 		req := wire.Request{Op: op, Obj: addr, HasObj: true}
 		st, err := c.open(ctx, &req, 0, func(dst []byte, corr uint64) []byte {
-			return appendStart(dst, corr, spec.FlagEnd, &req)
+			return appendStart(dst, corr, spec.FlagEnd, p.opts.cred, &req)
 		})
 		if err != nil {
 			return err
@@ -215,12 +215,12 @@ func (u *upload) run(ctx context.Context) (*stream, error) {
 		if u.window {
 			flags = spec.FlagAckReq
 		}
-		dst = appendStart(dst, corr, flags, &req)
+		dst = appendStart(dst, corr, flags, u.c.opts.cred, &req)
 		if len(first) > 0 {
 			dst = appendData(dst, corr, &u.head, first)
 		}
 		if whole {
-			dst = appendEnd(dst, corr, spec.CodeRequest)
+			dst = appendEnd(dst, spec.ProtoObjects, corr, spec.CodeRequest)
 		}
 		return dst
 	})
@@ -252,7 +252,7 @@ func (u *upload) rest(ctx context.Context, st *stream) error {
 		err = u.c.send(ctx, func(dst []byte) []byte {
 			dst = appendData(dst, st.corr, &u.head, body)
 			if last {
-				dst = appendEnd(dst, st.corr, spec.CodeRequest)
+				dst = appendEnd(dst, spec.ProtoObjects, st.corr, spec.CodeRequest)
 			}
 			return dst
 		})
@@ -281,7 +281,7 @@ func (p *pool) get(ctx context.Context, s *sink) error {
 		off, n := s.rest()
 		req := wire.Request{Op: wire.OpGet, Obj: s.addr, HasObj: true, Offset: off, Len: n, HasLen: n >= 0}
 		st, err := c.open(ctx, &req, 0, func(dst []byte, corr uint64) []byte {
-			return appendStart(dst, corr, spec.FlagEnd|spec.FlagAckReq, &req)
+			return appendStart(dst, corr, spec.FlagEnd|spec.FlagAckReq, p.opts.cred, &req)
 		})
 		if err != nil {
 			return err

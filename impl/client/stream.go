@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -30,7 +31,8 @@ func (k chunk) free() {
 type stream struct {
 	c      *conn
 	corr   uint64
-	op     wire.Op
+	proto  spec.Proto
+	op     wire.Op       // of the objects protocol
 	obj    spec.Address  // of the request; not of a put that names none
 	notify chan struct{} // capacity 1: something below changed
 
@@ -42,6 +44,7 @@ type stream struct {
 	sent   int64   // frames of ours that were sent
 	ended  bool    // the node ended the stream: answer or err is set
 	answer wire.Answer
+	doc    []byte // the answer to a passport request
 	err    *Error
 	gone   bool // the consumer has left
 }
@@ -66,6 +69,8 @@ func (st *stream) take(f *wire.Frame) *Error {
 		st.ended, st.err = true, parseError(f)
 	case f.Code != spec.CodeOK:
 		return broken(spec.BadSequence, "the node ended a stream with code %d", f.Code)
+	case st.proto == spec.ProtoPassport:
+		st.ended, st.doc = true, bytes.Clone(f.Data)
 	default:
 		st.ended = true
 		if wire.ParseAnswer(f.Data, st.op, &st.answer) != spec.None {
@@ -88,8 +93,8 @@ func (st *stream) takeData(f *wire.Frame) *Error {
 	var d wire.DataHeader
 	body, r := wire.ParseData(f.Data, &d)
 	switch {
-	case st.op != wire.OpGet:
-		return broken(spec.BadSequence, "the node sent DATA on a %s", st.op)
+	case st.proto != spec.ProtoObjects || st.op != wire.OpGet:
+		return broken(spec.BadSequence, "the node sent DATA where none was asked for")
 	case r != spec.None:
 		return broken(r, "the node sent a DATA frame that breaks the law")
 	case !d.HasObj || d.Obj != st.obj: // OAP-STR-002

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rustyonions/micronode/spec"
 )
@@ -15,15 +17,31 @@ const EnvPrefix = "MICRO_"
 
 // clientVars are MICRO_* variables that are no settings of a node; Load passes over them, and over those that begin
 // with suiteVars: the conformance suite starts nodes of its own.
-var clientVars = []string{"MICRO_NODE"}
+var clientVars = []string{"MICRO_NODE", "MICRO_TOKEN", "MICRO_PIN"}
 
 const suiteVars = "MICRO_CONFORMANCE_"
 
 // Config is one complete, valid configuration. It is a value: copy it freely, compare it with ==. Only Load and
 // Default make one.
 type Config struct {
-	HTTP string // host:port of the HTTP surface; port 0 picks a free one (RDY-CFG-005)
-	OAP  string // host:port of the OAP/1 surface (RDY-CFG-005)
+	// Listeners, "" for none. Port 0 picks a free one.
+	HTTP   string // host:port on loopback, HTTP in the clear (RDY-CFG-005, RDY-CFG-006)
+	OAP    string // host:port on loopback, OAP/1 in the clear (RDY-CFG-005, RDY-CFG-006)
+	HTTPS  string // host:port, HTTP over TLS
+	OAPTLS string // host:port, OAP/1 over TLS
+	Unix   string // path of a socket, OAP/1 (CAP-UDS)
+
+	UnixPeers   string // user ids besides the node's own, with commas (CAP-UDS-004)
+	TLSCert     string // PEM file of the certificate chain; "" makes one (CAP-TLS-002)
+	TLSKey      string // PEM file of its key (CAP-TLS-009)
+	TLSClientCA string // PEM file of what client certificates must come from; "" asks for none (CAP-TLS-011)
+	PQMode      string // "off", "hybrid" or "required" (CAP-TLS-004 to 006)
+
+	NodeName     string        // what an `aud` caveat names (CAP-CAV-008)
+	Bootstrap    string        // "auto", "on" or "off": whether a bootstrap token is printed (CAP-ROL-004)
+	BootstrapTTL time.Duration // its life (CAP-ROL-004)
+	AuditRecords int           // records that the audit log holds (CAP-AUD-008)
+	AuditHold    bool          // keep them until they were exported (CAP-AUD-010)
 
 	StoreBytes  int64 // capacity of the store in bytes (CAS-CAP-002)
 	Rate        int   // requests admitted per second (ADM-CAP-003)
@@ -39,14 +57,19 @@ type Config struct {
 // Default is the configuration of a node that was told nothing.
 func Default() Config {
 	return Config{
-		HTTP:        "127.0.0.1:8080",
-		OAP:         "127.0.0.1:9090",
-		StoreBytes:  spec.DefaultStoreBytes,
-		Rate:        spec.DefaultRate,
-		MaxInflight: spec.MaxInflight,
-		MaxConns:    spec.MaxConns,
-		LogLevel:    slog.LevelInfo,
-		Amnesia:     true,
+		HTTP:         "127.0.0.1:8080",
+		OAP:          "127.0.0.1:9090",
+		PQMode:       "hybrid",
+		NodeName:     "micronode",
+		Bootstrap:    "auto",
+		BootstrapTTL: spec.BootstrapTTL,
+		AuditRecords: 16384,
+		StoreBytes:   spec.DefaultStoreBytes,
+		Rate:         spec.DefaultRate,
+		MaxInflight:  spec.MaxInflight,
+		MaxConns:     spec.MaxConns,
+		LogLevel:     slog.LevelInfo,
+		Amnesia:      true,
 	}
 }
 
@@ -89,10 +112,47 @@ func Load(path string, env []string, flags Overrides) (Config, error) {
 	if known != len(flags) {
 		errs = append(errs, fmt.Errorf("config: a flag for a key that is none: %v", flags))
 	}
+	if len(errs) == 0 {
+		errs = c.conflicts()
+	}
 	if err := errors.Join(errs...); err != nil {
 		return Config{}, err
 	}
 	return c, nil
+}
+
+// conflicts finds settings that are good one by one and not together.
+func (c *Config) conflicts() (errs []error) {
+	conflict := func(key, what string) { errs = append(errs, &Error{c.Source(key), key, what}) }
+	tls := c.HTTPS != "" || c.OAPTLS != ""
+	switch {
+	case c.HTTP == "" && c.OAP == "" && !tls && c.Unix == "":
+		conflict("http", "every listener is switched off: a node that nobody can reach does not start (RDY-CFG-004)")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		conflict("tls_cert", "tls_cert and tls_key belong together: give both, or none for a certificate that the node makes (RDY-CFG-004)")
+	case !tls && c.TLSCert != "":
+		conflict("tls_cert", "there is a certificate and no TLS listener: set https or oap_tls (RDY-CFG-004)")
+	case !tls && c.TLSClientCA != "":
+		conflict("tls_client_ca", "client certificates are asked for and there is no TLS listener: set https or oap_tls (RDY-CFG-004)")
+	case c.Unix == "" && c.UnixPeers != "":
+		conflict("unix_peers", "there are peers and no Unix socket: set unix (RDY-CFG-004)")
+	}
+	return errs
+}
+
+// Local says that no listener can be reached from another machine.
+func (c Config) Local() bool {
+	return (c.HTTPS == "" || isLoopback(c.HTTPS)) && (c.OAPTLS == "" || isLoopback(c.OAPTLS))
+}
+
+// Peers are the user ids of unix_peers.
+func (c Config) Peers() (uids []uint32) {
+	for text := range strings.SplitSeq(c.UnixPeers, ",") {
+		if uid, err := strconv.ParseUint(text, 10, 32); err == nil {
+			uids = append(uids, uint32(uid))
+		}
+	}
+	return uids
 }
 
 // setting is one key with the value that one source gives it.

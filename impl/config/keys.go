@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rustyonions/micronode/spec"
 )
@@ -16,6 +18,7 @@ const (
 	minStore = 1 << 20  // bytes; below it not even one HTTP upload fits
 	maxStore = 16 << 40 // bytes; a bound, because ADM-CAP-007 wants one for every cap
 	maxRate  = 1e9      // requests per second: one a nanosecond, the grain of the clock
+	maxAudit = 1 << 20  // records; full, they take about 300 MiB
 )
 
 // kind is the type of a value in the TOML file.
@@ -42,16 +45,55 @@ type key struct {
 	show  func(c *Config) string // the value in TOML
 }
 
-const numKeys = 8
+const numKeys = 21
 
 // keys is the table of all settings, in the order in which they are printed. It is read-only.
 var keys = [numKeys]key{
-	{"http", []kind{stringKind}, `a loopback host:port such as "127.0.0.1:8080"`,
+	{"http", []kind{stringKind}, `a loopback host:port such as "127.0.0.1:8080", or "" for none`,
 		func(c *Config, s string) error { return parseListen(&c.HTTP, s) },
 		func(c *Config) string { return strconv.Quote(c.HTTP) }},
-	{"oap", []kind{stringKind}, `a loopback host:port such as "127.0.0.1:9090"`,
+	{"oap", []kind{stringKind}, `a loopback host:port such as "127.0.0.1:9090", or "" for none`,
 		func(c *Config, s string) error { return parseListen(&c.OAP, s) },
 		func(c *Config) string { return strconv.Quote(c.OAP) }},
+	{"https", []kind{stringKind}, `host:port such as "0.0.0.0:8443", or "" for none`,
+		func(c *Config, s string) error { return parseTLSListen(&c.HTTPS, s) },
+		func(c *Config) string { return strconv.Quote(c.HTTPS) }},
+	{"oap_tls", []kind{stringKind}, `host:port such as "0.0.0.0:9443", or "" for none`,
+		func(c *Config, s string) error { return parseTLSListen(&c.OAPTLS, s) },
+		func(c *Config) string { return strconv.Quote(c.OAPTLS) }},
+	{"unix", []kind{stringKind}, `the path of a socket such as "/run/micronode/oap.sock", or "" for none`,
+		func(c *Config, s string) error { return parsePath(&c.Unix, s) },
+		func(c *Config) string { return strconv.Quote(c.Unix) }},
+	{"unix_peers", []kind{stringKind}, `user ids with commas such as "1000,1001"`,
+		func(c *Config, s string) error { return parsePeers(&c.UnixPeers, s) },
+		func(c *Config) string { return strconv.Quote(c.UnixPeers) }},
+	{"tls_cert", []kind{stringKind}, "the path of a PEM file",
+		func(c *Config, s string) error { return parsePath(&c.TLSCert, s) },
+		func(c *Config) string { return strconv.Quote(c.TLSCert) }},
+	{"tls_key", []kind{stringKind}, "the path of a PEM file",
+		func(c *Config, s string) error { return parsePath(&c.TLSKey, s) },
+		func(c *Config) string { return strconv.Quote(c.TLSKey) }},
+	{"tls_client_ca", []kind{stringKind}, "the path of a PEM file",
+		func(c *Config, s string) error { return parsePath(&c.TLSClientCA, s) },
+		func(c *Config) string { return strconv.Quote(c.TLSClientCA) }},
+	{"pq_mode", []kind{stringKind}, `"off", "hybrid" or "required"`,
+		func(c *Config, s string) error { return parseWord(&c.PQMode, s, "off", "hybrid", "required") },
+		func(c *Config) string { return strconv.Quote(c.PQMode) }},
+	{"node_name", []kind{stringKind}, "1 to 128 visible ASCII characters",
+		func(c *Config, s string) error { return parseName(&c.NodeName, s) },
+		func(c *Config) string { return strconv.Quote(c.NodeName) }},
+	{"bootstrap", []kind{stringKind}, `"auto", "on" or "off"`,
+		func(c *Config, s string) error { return parseWord(&c.Bootstrap, s, "auto", "on", "off") },
+		func(c *Config) string { return strconv.Quote(c.Bootstrap) }},
+	{"bootstrap_ttl", []kind{stringKind}, `a time such as "1h" or "15m"`,
+		func(c *Config, s string) error { return parseTTL(&c.BootstrapTTL, s) },
+		func(c *Config) string { return strconv.Quote(c.BootstrapTTL.String()) }},
+	{"audit_records", []kind{integerKind}, "records",
+		func(c *Config, s string) error { return parseCap(&c.AuditRecords, s, maxAudit) },
+		func(c *Config) string { return strconv.Itoa(c.AuditRecords) }},
+	{"audit_hold", []kind{boolKind}, "true or false",
+		func(c *Config, s string) error { return parseBool(&c.AuditHold, s) },
+		func(c *Config) string { return strconv.FormatBool(c.AuditHold) }},
 	{"store_bytes", []kind{integerKind, stringKind}, `bytes, or a string such as "512MiB"`,
 		func(c *Config, s string) error { return parseStore(&c.StoreBytes, s) },
 		func(c *Config) string { return strconv.FormatInt(c.StoreBytes, 10) }},
@@ -100,19 +142,95 @@ func (c *Config) set(name string, v value) error {
 	return nil
 }
 
-// parseListen reads a listening address. There is no TLS yet, so only loopback is served (RDY-CFG-006).
+// parseListen reads the address of a listener without TLS: only loopback is served (RDY-CFG-006). "" is none.
 func parseListen(dst *string, text string) error {
-	host, port, err := net.SplitHostPort(text)
-	if err != nil {
-		return errors.New("not host:port (RDY-CFG-004)")
+	if err := parseTLSListen(dst, text); err != nil {
+		return err
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return errors.New("the port is not a number from 0 to 65535 (RDY-CFG-004)")
+	if text != "" && !isLoopback(text) {
+		return errors.New("not a loopback address, and a listener without TLS may not be reachable from another machine: use https or oap_tls (RDY-CFG-006)")
 	}
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return errors.New("not a loopback address, and a listener without TLS may not be reachable from another machine (RDY-CFG-006)")
+	return nil
+}
+
+// parseTLSListen reads the address of a listener with TLS. "" is none.
+func parseTLSListen(dst *string, text string) error {
+	if text != "" {
+		_, port, err := net.SplitHostPort(text)
+		if err != nil {
+			return errors.New("not host:port (RDY-CFG-004)")
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return errors.New("the port is not a number from 0 to 65535 (RDY-CFG-004)")
+		}
 	}
 	*dst = text
+	return nil
+}
+
+// isLoopback says whether a host:port is on loopback. A name other than localhost is not: it may resolve to anything.
+func isLoopback(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// parsePath reads the path of a file. Whether it is there, and safe, is found out when it is opened.
+func parsePath(dst *string, text string) error {
+	if strings.ContainsRune(text, 0) {
+		return errors.New("no path has a NUL (RDY-CFG-004)")
+	}
+	*dst = text
+	return nil
+}
+
+func parsePeers(dst *string, text string) error {
+	for uid := range strings.SplitSeq(text, ",") {
+		n, err := strconv.ParseUint(uid, 10, 32)
+		if text != "" && (err != nil || n == 1<<32-1 || strconv.FormatUint(n, 10) != uid) {
+			return errors.New("not user ids with commas between them (RDY-CFG-004)")
+		}
+	}
+	*dst = text
+	return nil
+}
+
+func parseWord(dst *string, text string, words ...string) error {
+	if !slices.Contains(words, text) {
+		return errors.New("none of the words that are known (RDY-CFG-004)")
+	}
+	*dst = text
+	return nil
+}
+
+func parseName(dst *string, text string) error {
+	if len(text) < 1 || len(text) > 128 || strings.ContainsFunc(text, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+		return errors.New("not 1 to 128 visible ASCII characters without space (RDY-CFG-004, CAP-CAV-008)")
+	}
+	*dst = text
+	return nil
+}
+
+func parseTTL(dst *time.Duration, text string) error {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return errors.New("not a time (RDY-CFG-004)")
+	}
+	if d < time.Second || d > spec.MaxCapabilityTTL {
+		return fmt.Errorf("outside 1s to %v (CAP-CAV-005)", spec.MaxCapabilityTTL)
+	}
+	*dst = d
+	return nil
+}
+
+func parseBool(dst *bool, text string) error {
+	if text != "true" && text != "false" {
+		return errors.New("neither true nor false (RDY-CFG-004)")
+	}
+	*dst = text == "true"
 	return nil
 }
 

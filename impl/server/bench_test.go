@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -160,6 +161,10 @@ func benchHTTP(b *testing.B, addr string, n *Node, op string, size int, shared *
 		fill(b, n, shared)
 	}
 	rings := workerRings(op, size, shared)
+	token := dummyToken // the floor reads as many bytes
+	if n != nil {
+		token = n.Bootstrap().Reveal()
+	}
 	var worker atomic.Int32
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
@@ -172,7 +177,7 @@ func benchHTTP(b *testing.B, addr string, n *Node, op string, size int, shared *
 		client := &httpClient{c, bufio.NewReaderSize(c, 64<<10)}
 		r := rings[int(worker.Add(1)-1)%len(rings)]
 		for i := 0; pb.Next(); i = (i + 1) % len(r.data) {
-			head := fmt.Appendf(nil, "%s /o/%s HTTP/1.1\r\nHost: x\r\n", strings.ToUpper(op), r.addr[i])
+			head := fmt.Appendf(nil, "%s /o/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Macaroon %s\r\n", strings.ToUpper(op), r.addr[i], token)
 			if op == "get" {
 				err = client.do("200", append(head, "\r\n"...))
 			} else {
@@ -299,6 +304,14 @@ func benchOAP(b *testing.B, addr string, n *Node, op string, size int, shared *r
 		fill(b, n, shared)
 	}
 	rings := workerRings(op, size, shared)
+	token := dummyToken // the floor reads as many bytes
+	if n != nil {
+		token = n.Bootstrap().Reveal()
+	}
+	capability, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		b.Fatal(err)
+	}
 	var worker atomic.Int32
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
@@ -308,7 +321,7 @@ func benchOAP(b *testing.B, addr string, n *Node, op string, size int, shared *r
 			return
 		}
 		defer c.Close()
-		client := &oapClient{c: c, r: bufio.NewReaderSize(c, 256<<10)}
+		client := &oapClient{c: c, r: bufio.NewReaderSize(c, 256<<10), cap: capability}
 		r := rings[int(worker.Add(1)-1)%len(rings)]
 		if n != nil {
 			if err := client.hello(); err != nil {
@@ -336,9 +349,13 @@ func benchOAP(b *testing.B, addr string, n *Node, op string, size int, shared *r
 	})
 }
 
+// dummyToken is as long as a bootstrap token, for floors that do not look at it.
+var dummyToken = strings.Repeat("A", 340)
+
 type oapClient struct {
 	c    net.Conn
 	r    *bufio.Reader
+	cap  []byte
 	corr uint64
 	head []byte
 	cuts []int
@@ -363,7 +380,7 @@ func (c *oapClient) request(op string, addr spec.Address, data []byte) {
 		h.Flags |= spec.FlagEnd
 		req = wire.Request{Op: wire.OpGet, Obj: addr, HasObj: true}
 	}
-	c.head, _ = wire.AppendFrame(c.head, &h, nil, wire.AppendRequest(nil, &req))
+	c.head, _ = wire.AppendFrame(c.head, &h, c.cap, wire.AppendRequest(nil, &req))
 	if op == "get" {
 		return
 	}

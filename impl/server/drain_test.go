@@ -16,13 +16,13 @@ import (
 func TestDrain(t *testing.T) {
 	n := start(t, nil)
 	b := randomBytes(100_000)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	p.start(1, 0, fmt.Sprintf(`{"op":"put","total_len":%d}`, len(b)))
 	p.write(dataFrame(1, 0, len(b), b[:spec.MaxChunk]))
 	p.start(2, spec.FlagEnd, fmt.Sprintf(`{"op":"has","obj":"%s"}`, address(b)))
 	p.recv() // so that the node has seen the put
-	idle := hello(t, n.OAPAddr())
-	open := hello(t, n.OAPAddr()) // keeps the drain going until it is cut
+	idle := hello(t, oapOf(n))
+	open := hello(t, oapOf(n)) // keeps the drain going until it is cut
 	open.start(1, 0, `{"op":"put","total_len":5}`)
 	open.write(dataFrame(1, 0, 5, []byte("cut")))
 	open.start(2, spec.FlagEnd, fmt.Sprintf(`{"op":"has","obj":"%s"}`, address(b)))
@@ -70,7 +70,7 @@ func TestDrain(t *testing.T) {
 // RDY-DRN-003: what is open after 5 s is cut.
 func TestDrainCuts(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	p.start(1, 0, `{"op":"put","total_len":5}`)
 	p.start(2, spec.FlagEnd, fmt.Sprintf(`{"op":"has","obj":"%s"}`, address(nil)))
 	p.recv()
@@ -127,10 +127,10 @@ func inUse(t *testing.T) string {
 // ADM-CAP-001
 func TestConnectionCap(t *testing.T) {
 	n := start(t, func(c *Config) { c.MaxConns = 3 })
-	p := hello(t, n.OAPAddr())
-	hello(t, n.OAPAddr())
-	hello(t, n.OAPAddr())
-	over := dial(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
+	hello(t, oapOf(n))
+	hello(t, oapOf(n))
+	over := dial(t, oapOf(n))
 	over.wantClosed()
 	c, err := net.Dial("tcp", n.HTTPAddr())
 	if err != nil {
@@ -142,7 +142,7 @@ func TestConnectionCap(t *testing.T) {
 	}
 	p.c.Close()
 	for range 100 { // the slot is free again once the node saw the close
-		q := dial(t, n.OAPAddr())
+		q := dial(t, oapOf(n))
 		q.write(frame(helloHeader, "{}"))
 		if _, ok := q.next(); ok {
 			return

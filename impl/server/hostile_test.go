@@ -21,7 +21,7 @@ var helloHeader = wire.Header{Flags: spec.FlagReq}
 // TestHostile drives a node in a process of its own with everything that is meant to hurt it, and requires each
 // time the right reason, the right scope, a living node, and, over all, memory that does not grow with the attack.
 func TestHostile(t *testing.T) {
-	httpAddr, addr, pid := process(t)
+	httpAddr, at, pid := process(t)
 	alive := func(t *testing.T) {
 		t.Helper()
 		resp, err := http.Get("http://" + httpAddr + "/readyz")
@@ -37,7 +37,7 @@ func TestHostile(t *testing.T) {
 	before := peakRSS(t, pid)
 	for _, attack := range []struct {
 		name string
-		run  func(*testing.T, string)
+		run  func(*testing.T, target)
 	}{
 		{"len 4 GiB", attackLen},
 		{"one byte per write", attackBytewise},
@@ -51,7 +51,7 @@ func TestHostile(t *testing.T) {
 		{"1 MiB frames, incomplete", attackIncomplete},
 	} {
 		t.Run(attack.name, func(t *testing.T) {
-			attack.run(t, addr)
+			attack.run(t, at)
 			alive(t)
 			t.Logf("peak memory of the node: %.1f MiB", float64(peakRSS(t, pid))/(1<<20))
 		})
@@ -65,24 +65,24 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-func attackLen(t *testing.T, addr string) {
+func attackLen(t *testing.T, at target) {
 	for _, n := range []uint32{0xffffffff, 0x80000000, spec.MaxFrame + 1} {
-		p := hello(t, addr)
+		p := hello(t, at)
 		p.write(binary.BigEndian.AppendUint32(nil, n)) // four bytes are enough to decide
 		p.wantError(0, spec.Oversize)
 		p.wantClosed()
 	}
-	p := hello(t, addr)
+	p := hello(t, at)
 	p.write([]byte{0, 0, 0, 37})
 	p.wantError(0, spec.Malformed)
 	p.wantClosed()
 }
 
-func attackBytewise(t *testing.T, addr string) {
-	p := dial(t, addr)
+func attackBytewise(t *testing.T, at target) {
+	p := dial(t, at)
 	body := []byte("one byte at a time")
 	script := frame(helloHeader, "{}")
-	script = append(script, frame(wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: 1}, fmt.Sprintf(`{"op":"put","total_len":%d}`, len(body)))...)
+	script = append(script, p.startFrame(1, 0, fmt.Sprintf(`{"op":"put","total_len":%d}`, len(body)))...)
 	script = append(script, dataFrame(1, 0, len(body), body)...)
 	script = append(script, endFrame(1)...)
 	p.c.(*net.TCPConn).SetNoDelay(true)
@@ -95,11 +95,11 @@ func attackBytewise(t *testing.T, addr string) {
 	}
 }
 
-func attackCuts(t *testing.T, addr string) {
-	script := append(frame(helloHeader, "{}"), frame(wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: 1}, `{"op":"put","total_len":3}`)...)
+func attackCuts(t *testing.T, at target) {
+	script := append(frame(helloHeader, "{}"), (&peer{cap: at.cap}).startFrame(1, 0, `{"op":"put","total_len":3}`)...)
 	script = append(script, dataFrame(1, 0, 3, []byte("abc"))...)
 	for i := range script {
-		p := dial(t, addr)
+		p := dial(t, at)
 		p.write(script[:i])
 		if i%2 == 0 {
 			p.c.(*net.TCPConn).SetLinger(0) // reset
@@ -108,17 +108,17 @@ func attackCuts(t *testing.T, addr string) {
 	}
 }
 
-func attackHellosOnce(t *testing.T, addr string) {
-	p := dial(t, addr)
+func attackHellosOnce(t *testing.T, at target) {
+	p := dial(t, at)
 	go p.c.Write(bytes.Repeat(frame(helloHeader, "{}"), 10_000))
 	p.recv()
 	p.wantError(0, spec.BadHello)
 	p.wantClosed()
 }
 
-func attackHellos(t *testing.T, addr string) {
+func attackHellos(t *testing.T, at target) {
 	for range 10_000 {
-		p := dial(t, addr)
+		p := dial(t, at)
 		p.write(frame(helloHeader, `{"accept_max_frame":4096}`))
 		p.recv()
 		p.c.(*net.TCPConn).SetLinger(0) // leave no TIME_WAIT behind
@@ -127,13 +127,13 @@ func attackHellos(t *testing.T, addr string) {
 }
 
 // attackStarts opens 20,000 puts on each of 8 connections and ends none.
-func attackStarts(t *testing.T, addr string) {
+func attackStarts(t *testing.T, at target) {
 	for range 8 {
-		p := hello(t, addr)
+		p := hello(t, at)
 		go func() {
 			var b []byte
 			for corr := uint64(1); corr <= 20_000; corr++ {
-				b = append(b, frame(wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: corr}, `{"op":"put","total_len":1000}`)...)
+				b = append(b, p.startFrame(corr, 0, `{"op":"put","total_len":1000}`)...)
 			}
 			p.c.Write(b)
 		}()
@@ -145,10 +145,10 @@ func attackStarts(t *testing.T, addr string) {
 }
 
 // attackStartsUnread does the same and never reads an answer: the node must stop reading, not pile up.
-func attackStartsUnread(t *testing.T, addr string) {
-	p := hello(t, addr)
+func attackStartsUnread(t *testing.T, at target) {
+	p := hello(t, at)
 	p.c.SetWriteDeadline(time.Now().Add(2 * time.Second))
-	b := frame(wire.Header{Flags: spec.FlagReq | spec.FlagStart | spec.FlagEnd, Proto: spec.ProtoObjects, Corr: 1}, `{"op":"has"}`)
+	b := p.startFrame(1, spec.FlagEnd, `{"op":"has"}`)
 	b = bytes.Repeat(b, 10_000)
 	for range 1000 {
 		if _, err := p.c.Write(b); err != nil {
@@ -159,8 +159,8 @@ func attackStartsUnread(t *testing.T, addr string) {
 }
 
 // attackWindow sends 33 DATA frames in one write, more than any ACK on its way can allow (OAP-CRD-001).
-func attackWindow(t *testing.T, addr string) {
-	p := hello(t, addr)
+func attackWindow(t *testing.T, at target) {
+	p := hello(t, at)
 	p.start(1, 0, `{"op":"put","total_len":1000}`) // another stream, which must survive
 	p.start(2, spec.FlagAckReq, `{"op":"put","total_len":1000}`)
 	var b []byte
@@ -187,11 +187,11 @@ func attackWindow(t *testing.T, addr string) {
 }
 
 // attackBombs sends payloads that expand to between 1 MiB and 1 GiB, with and without a declared size.
-func attackBombs(t *testing.T, addr string) {
+func attackBombs(t *testing.T, at target) {
 	for _, size := range []int{1 << 20, 16 << 20, 256 << 20, 1 << 30} {
 		for _, declared := range []bool{false, true} {
 			bomb := bombOf(t, size, declared)
-			p := hello(t, addr)
+			p := hello(t, at)
 			h := wire.Header{Flags: spec.FlagReq | spec.FlagStart | spec.FlagComp, Proto: spec.ProtoObjects, Corr: 1}
 			p.send(h, string(bomb))
 			p.wantError(0, spec.DecompressCap)
@@ -221,10 +221,10 @@ func bombOf(t *testing.T, size int, declared bool) []byte {
 	return out.Bytes()
 }
 
-func attackIncomplete(t *testing.T, addr string) {
+func attackIncomplete(t *testing.T, at target) {
 	b := frame(wire.Header{Flags: spec.FlagReq, Proto: spec.ProtoObjects, Corr: 1}, strings.Repeat("x", spec.MaxFrame-spec.HeaderLen))
 	for range 64 {
-		hello(t, addr).write(b[:len(b)-1])
+		hello(t, at).write(b[:len(b)-1])
 	}
 }
 
@@ -236,7 +236,7 @@ func TestBackpressuredClock(t *testing.T) {
 	}
 	t.Parallel()
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	p.c.(*net.TCPConn).SetReadBuffer(32 << 10)
 	for corr := uint64(1); corr <= 60; corr++ {
 		p.start(corr, 0, `{"op":"put","total_len":1000}`)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rustyonions/micronode/impl/audit"
+	"github.com/rustyonions/micronode/impl/capability"
 	"github.com/rustyonions/micronode/impl/gate"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -32,30 +35,62 @@ const (
 	version
 	put
 	object
+	issue
+	verify
+	revoke
+	rotate
+	auditCheckpoint
+	auditExport
+	auditInclusion
+	auditConsistency
+	auditAcknowledge
 	oapStream // no route: the row that OAP streams have in inflight_requests
 	numRoutes
 )
 
-// routes holds the name and the methods of each route; GET brings HEAD with it (HTTP-GET-004).
+// open marks a method that needs no capability: it is part of the table, so that a route can not be open by being
+// forgotten (CAP-OPS-001).
+const open spec.Op = "-"
+
+// routes holds the name of each route and what its methods need; GET brings HEAD with it (HTTP-GET-004). A route with {…} takes
+// what stands there from the path.
 var routes = [...]struct {
-	name    string
-	methods []string
-	exempt  bool // from in-flight, rate and readiness (HTTP-HLT-007)
+	name   string
+	ops    map[string]spec.Op // by method
+	exempt bool               // from in-flight, rate and readiness (HTTP-HLT-007)
 }{
-	noRoute:      {"none", nil, false},
-	healthz:      {"/healthz", []string{"GET", "HEAD"}, true},
-	readyz:       {"/readyz", []string{"GET", "HEAD"}, true},
-	metricsRoute: {"/metrics", []string{"GET", "HEAD"}, true},
-	version:      {"/version", []string{"GET", "HEAD"}, true},
-	put:          {"/put", []string{"POST"}, false},
-	object:       {"/o/{addr}", []string{"DELETE", "GET", "HEAD", "PUT"}, false},
-	oapStream:    {"oap", nil, false},
+	noRoute:          {"none", nil, false},
+	healthz:          {"/healthz", onGet(open), true},
+	readyz:           {"/readyz", onGet(open), true},
+	metricsRoute:     {"/metrics", onGet(open), true},
+	version:          {"/version", onGet(open), true},
+	put:              {"/put", onPost(spec.OpPut), false},
+	object:           {"/o/{addr}", map[string]spec.Op{"GET": spec.OpGet, "HEAD": spec.OpStat, "PUT": spec.OpPut, "DELETE": spec.OpDelete}, false},
+	issue:            {"/v1/passport/issue", onPost(spec.OpIssue), false},
+	verify:           {"/v1/passport/verify", onPost(spec.OpVerify), false},
+	revoke:           {"/v1/passport/revoke", onPost(spec.OpRevoke), false},
+	rotate:           {"/v1/passport/rotate", onPost(spec.OpRotate), false},
+	auditCheckpoint:  {"/admin/audit/checkpoint", onGet(spec.OpAudit), false},
+	auditExport:      {"/admin/audit/export", onGet(spec.OpAudit), false},
+	auditInclusion:   {"/admin/audit/inclusion/{index}/{size}", onGet(spec.OpAudit), false},
+	auditConsistency: {"/admin/audit/consistency/{old}/{new}", onGet(spec.OpAudit), false},
+	auditAcknowledge: {"/admin/audit/acknowledge/{size}", onPost(spec.OpAudit), false},
+	oapStream:        {"oap", nil, false},
 }
+
+func onGet(op spec.Op) map[string]spec.Op  { return map[string]spec.Op{"GET": op, "HEAD": op} }
+func onPost(op spec.Op) map[string]spec.Op { return map[string]spec.Op{"POST": op} }
 
 func (r route) String() string { return routes[r].name }
 
-// match finds the route of a path as it was sent, and the decoded {addr} (HTTP-SUR-002, 004, 005).
-func match(u *url.URL) (rt route, addr string) {
+// methods lists the methods of the route, sorted.
+func (r route) methods() []string { return slices.Sorted(maps.Keys(routes[r].ops)) }
+
+// has says whether the route has the method.
+func (r route) has(method string) bool { return routes[r].ops[method] != "" }
+
+// match finds the route of a path as it was sent, and what stands where its name has {…} (HTTP-SUR-002, 004, 005).
+func match(u *url.URL) (rt route, args []string) {
 	path, raw := u.RawPath, true
 	if path == "" { // net/url keeps the path as sent only where it differs from its usual encoding
 		path, raw = u.Path, false
@@ -66,18 +101,21 @@ func match(u *url.URL) (rt route, addr string) {
 				addr = plain
 			}
 		}
-		return object, addr
+		return object, []string{addr}
 	}
-	for rt := healthz; rt < object; rt++ {
-		if routes[rt].name == path {
-			return rt, ""
+	for rt := healthz; rt < oapStream; rt++ {
+		name, rest, _ := strings.Cut(routes[rt].name, "{")
+		tail, ok := strings.CutPrefix(path, name)
+		switch {
+		case rt == object || !ok:
+		case rest == "" && tail == "":
+			return rt, nil
+		case rest != "" && strings.Count(tail, "/") == strings.Count(rest, "/"):
+			return rt, strings.Split(tail, "/")
 		}
 	}
-	return noRoute, ""
+	return noRoute, nil
 }
-
-// features are what /version and HELLO say that this node serves (HTTP-HLT-006, OAP-HEL-007).
-var features = []string{"objects"}
 
 // httpSurface is the HTTP surface: one handler for all routes.
 type httpSurface struct{ n *Node }
@@ -90,9 +128,14 @@ type exchange struct {
 	conn    *httpConn
 	corr    string
 	status  int // 0 until the head of the answer was written
+	reason  spec.Reason
+	start   time.Time
 	rt      route
-	addr    string
-	release bool // an admission is owed
+	args    []string // what the path has where the route has {…}
+	release bool     // an admission is owed
+
+	token capability.Token  // as presented; wiped at the end
+	lease *capability.Lease // what it allows; nil before authorize
 }
 
 type connKey struct{}
@@ -130,8 +173,8 @@ func (l *errorLog) Write(p []byte) (int, error) {
 // ServeHTTP handles one request in the order of ADM-ORD-001 and ADM-ORD-002.
 func (s *httpSurface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{n: s.n, w: w, r: r, corr: corrID(r.Header), conn: r.Context().Value(connKey{}).(*httpConn)}
-	x.rt, x.addr = match(r.URL)
+	x := &exchange{n: s.n, w: w, r: r, start: start, corr: corrID(r.Header), conn: r.Context().Value(connKey{}).(*httpConn)}
+	x.rt, x.args = match(r.URL)
 	x.conn.SetWriteDeadline(x.conn.deadline(start))
 	h := w.Header()
 	h["X-Corr-Id"] = []string{x.corr}
@@ -166,8 +209,8 @@ func (x *exchange) dispatch() {
 		x.refuse(spec.NoRoute, "no such route")
 		return
 	}
-	if !slices.Contains(routes[x.rt].methods, x.r.Method) {
-		x.w.Header().Set("Allow", strings.Join(routes[x.rt].methods, ", "))
+	if !x.rt.has(x.r.Method) {
+		x.w.Header().Set("Allow", strings.Join(x.rt.methods(), ", "))
 		x.refuse(spec.MethodNotAllowed, "")
 		return
 	}
@@ -185,6 +228,10 @@ func (x *exchange) dispatch() {
 		x.upload(nil)
 	case object:
 		x.object()
+	case issue, verify, revoke, rotate:
+		x.passport()
+	default:
+		x.audit()
 	}
 }
 
@@ -198,15 +245,22 @@ func (x *exchange) end(start time.Time) {
 			fault = nil
 		}
 	}
+	x.conn.serve(nil)
+	if x.lease != nil {
+		x.lease.Release()
+	}
+	x.token.Wipe()
 	if x.release {
 		x.n.gate.Done()
 		x.n.metrics.inflight[x.rt].Dec()
 	}
 	method := x.r.Method
-	if !slices.Contains(routes[x.rt].methods, method) {
+	if !x.rt.has(method) {
 		method = "other"
 	}
-	x.n.metrics.answered(httpKey{x.rt, method, x.status}, time.Since(start))
+	took := time.Since(start)
+	x.n.metrics.answered(httpKey{x.rt, method, x.status}, took)
+	x.log(took)
 	if fault != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -248,6 +302,10 @@ const storeRetry = time.Second
 
 func (x *exchange) refuseFor(r spec.Reason, retry time.Duration, detail string) {
 	x.n.metrics.reject(r)
+	x.denied(r)
+	if r == spec.Integrity {
+		x.n.integrity()
+	}
 	// Without this net/http reads what is left of the body before it sends the answer, which then waits for a client
 	// that waits for it (HTTP-PUT-010). The error is that of a protocol without the difference.
 	_ = http.NewResponseController(x.w).EnableFullDuplex()
@@ -267,11 +325,31 @@ func (x *exchange) refuseFor(r spec.Reason, retry time.Duration, detail string) 
 		p.RetryAfter = min(max(int((retry+time.Second-1)/time.Second), 1), 60) // ADM-RTY-001
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
-	if r == spec.Timeout {
-		h.Set("Connection", "close") // ADM-TIM-002
+	if r == spec.Unauth {
+		h.Set("WWW-Authenticate", "Macaroon") // CAP-DEN-003
+	}
+	if r == spec.Timeout || x.ended() {
+		h.Set("Connection", "close") // ADM-TIM-002, CAP-REV-003
+		x.conn.serve(nil)            // or a revocation could still interrupt the answer
 		x.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	}
+	x.reason = r
 	x.body(facts.Status, "application/problem+json", p)
+}
+
+// denied writes a denial down; other reasons are passed over.
+func (x *exchange) denied(r spec.Reason) {
+	corr, _ := audit.CorrText(x.corr)
+	x.n.denied(&denied{reason: r, via: &x.conn.via, corr: corr, op: routes[x.rt].ops[x.r.Method], lease: idsOf(x.lease), took: time.Since(x.start)})
+}
+
+// log writes a line about the answer, at debug level.
+func (x *exchange) log(took time.Duration) {
+	if !x.n.log.Enabled(x.r.Context(), slog.LevelDebug) {
+		return
+	}
+	x.n.log.Debug("a request was answered", "event", "request", "route", x.rt.String(), "status", x.status, "reason", string(x.reason),
+		"corr_id", x.corr, "peer_addr", x.conn.via.peer.String(), "latency_ms", took.Milliseconds())
 }
 
 func (x *exchange) json(status int, v any) { x.body(status, "application/json", v) }
@@ -281,11 +359,15 @@ func (x *exchange) body(status int, contentType string, v any) {
 	if err != nil {
 		panic(err) // our own types
 	}
+	x.bytes(status, contentType, append(b, '\n'))
+}
+
+func (x *exchange) bytes(status int, contentType string, b []byte) {
 	h := x.w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	h.Set("Content-Length", strconv.Itoa(len(b)))
 	x.head(status)
-	x.w.Write(append(b, '\n')) // net/http drops it for HEAD
+	x.w.Write(b) // net/http drops it for HEAD
 }
 
 func (x *exchange) head(status int) {
@@ -302,28 +384,6 @@ func (x *exchange) readiness() {
 	}
 	x.w.Header().Set("Retry-After", "1")
 	x.json(http.StatusServiceUnavailable, map[string]any{"degraded": true, "state": s.State, "missing": s.Missing, "retry_after": 1})
-}
-
-// version answers /version (HTTP-HLT-005, 006, 008).
-func (x *exchange) version() {
-	st, caps := x.n.store.Stats(), x.n.gate.Config()
-	x.json(http.StatusOK, map[string]any{
-		"name":         "micronode",
-		"version":      x.n.cfg.Version,
-		"oap_versions": []int{spec.Version},
-		"amnesia":      true,
-		"features":     features,
-		"limits": map[string]any{
-			"max_frame": spec.MaxFrame, "max_object_bytes": spec.MaxObject, "max_body_bytes": spec.MaxBody,
-			"max_header_bytes": spec.MaxHeaderBytes, "max_streams_per_conn": spec.MaxStreams,
-			"max_conns": caps.MaxConns, "max_inflight": caps.MaxInflight, "requests_per_second": caps.Rate,
-			"request_timeout_ms": spec.RequestTimeout.Milliseconds(),
-		},
-		"store": map[string]any{
-			"engine": "ram", "capacity_bytes": st.Capacity,
-			"locked": st.LockedBytes > 0, "dump_excluded": st.Undumpable,
-		},
-	})
 }
 
 // corrID takes over a usable X-Corr-ID and makes a fresh one otherwise (HTTP-COR-001, 002, 004).
@@ -351,6 +411,8 @@ var details = map[spec.Reason]string{
 	spec.BadDigest:           "the body hashes to another address; nothing was stored",
 	spec.NotFound:            "no object is stored under this address",
 	spec.StoreFull:           "the store is full; reads still work",
+	spec.Unauth:              "a capability that is good here and now is needed, in the header Authorization, as Macaroon and the token",
+	spec.Forbidden:           "the capability does not cover this request",
 	spec.Integrity:           "the stored bytes no longer match their address",
 	spec.BadRange:            "the range starts at or beyond the end of the object",
 	spec.Quota:               "above the rate or the number of requests in flight that this node allows",

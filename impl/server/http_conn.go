@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -14,6 +15,7 @@ import (
 // httpListener accepts for net/http: within the connection cap, and with the deadlines of httpConn.
 type httpListener struct {
 	net.Listener
+	d *door
 	n *Node
 }
 
@@ -25,7 +27,7 @@ func (l *httpListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.n.gate.Connect() {
-			hc := &httpConn{Conn: c, n: l.n}
+			hc := &httpConn{Conn: c, n: l.n, d: l.d, via: l.d.via(c)}
 			c.SetReadDeadline(time.Now().Add(spec.IdleTimeout))
 			return hc, nil
 		}
@@ -41,19 +43,48 @@ func (l *httpListener) Accept() (net.Conn, error) {
 // net/http calls Read and SetReadDeadline from at most two goroutines, never at once with idle; mu is for the
 // background read that it keeps while a handler runs.
 type httpConn struct {
-	net.Conn
+	net.Conn // as accepted: deadlines are its own, also under TLS
 	n        *Node
+	d        *door
+	via      via
+	secured  atomic.Pointer[tls.Conn] // set by the first Read of a listener with TLS
 	closed   sync.Once
 	handling atomic.Bool // a handler has the request, and sets deadlines and counts
 
-	mu    sync.Mutex
-	heard bool      // a byte has ever arrived
-	began time.Time // first byte of the request under way; zero between requests
+	mu      sync.Mutex
+	serving *exchange // the request that a handler has, from its authorization on
+	heard   bool      // a byte has ever arrived
+	began   time.Time // first byte of the request under way; zero between requests
 }
 
-// Read starts the clock at the first byte of a request.
+// hastyConn is what lies under TLS. Nobody but crypto/tls sets deadlines through it, for the alert that it sends when it
+// closes: a peer that does not read would hold up the end of its connection, and of the node, for the 5 s that it asks for.
+type hastyConn struct{ net.Conn }
+
+// SetWriteDeadline gives the alert a moment.
+func (c *hastyConn) SetWriteDeadline(time.Time) error {
+	return c.Conn.SetWriteDeadline(time.Now().Add(drainNotice))
+}
+
+// stream is what bytes go through.
+func (c *httpConn) stream() net.Conn {
+	if t := c.secured.Load(); t != nil {
+		return t
+	}
+	return c.Conn
+}
+
+// Read makes the handshake where there is one, and starts the clock at the first byte of a request.
 func (c *httpConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	if c.d.tls != nil && c.secured.Load() == nil {
+		// Here, because net/http makes handshakes for its own type of connections only, and the accept loop may not wait.
+		secured := c.n.handshake(c.d, &hastyConn{c.Conn})
+		if secured == nil {
+			return 0, io.EOF // net/http has nothing to answer
+		}
+		c.secured.Store(secured)
+	}
+	n, err := c.stream().Read(p)
 	if n > 0 {
 		c.mu.Lock()
 		c.heard = true
@@ -95,7 +126,7 @@ func (c *httpConn) Write(p []byte) (int, error) {
 			c.n.metrics.reject(spec.Malformed) // HTTP-ERR-009, ADM-HTP-007
 		}
 	}
-	return c.Conn.Write(p)
+	return c.stream().Write(p)
 }
 
 // deadline begins the handling of a request: it is when that must be over.
@@ -117,24 +148,42 @@ func (c *httpConn) idle() {
 	c.mu.Unlock()
 }
 
+// serve says which request the handler has, so that only that one is woken; nil at its end.
+func (c *httpConn) serve(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.serving = x
+}
+
+// wake interrupts every read and write of the connection, if it still serves x.
+func (c *httpConn) wake(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.serving == x {
+		past := time.Unix(1, 0)
+		c.Conn.SetReadDeadline(past)
+		c.Conn.SetWriteDeadline(past)
+	}
+}
+
 // lingerRaw says that no more will be sent, and throws away for a moment, within a bound, what still comes in,
 // whatever it is.
 func (c *httpConn) lingerRaw() {
 	if c.CloseWrite() == nil && c.Conn.SetReadDeadline(time.Now().Add(linger)) == nil {
-		_, _ = io.CopyN(io.Discard, c.Conn, spec.MaxBody) // ends with the time, the bound or the peer
+		_, _ = io.CopyN(io.Discard, c.stream(), spec.MaxBody) // ends with the time, the bound or the peer
 	}
 }
 
 // Close gives the connection slot back, once.
 func (c *httpConn) Close() error {
-	err := c.Conn.Close()
+	err := c.stream().Close()
 	c.closed.Do(c.n.gate.Disconnect)
 	return err
 }
 
 // CloseWrite lets net/http end a refused connection without destroying its answer.
 func (c *httpConn) CloseWrite() error {
-	if cw, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+	if cw, ok := c.stream().(interface{ CloseWrite() error }); ok {
 		return cw.CloseWrite()
 	}
 	return nil

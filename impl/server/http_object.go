@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/rustyonions/micronode/impl/capability"
 	"github.com/rustyonions/micronode/impl/store"
 	"github.com/rustyonions/micronode/impl/wire"
 	"github.com/rustyonions/micronode/spec"
@@ -17,7 +18,7 @@ import (
 
 // object serves /o/{addr}.
 func (x *exchange) object() {
-	addr, err := spec.ParseAddress(x.addr)
+	addr, err := spec.ParseAddress(x.args[0])
 	if err != nil {
 		x.refuse(spec.Malformed, "an address is b3: and 64 lowercase hex digits")
 		return
@@ -26,9 +27,14 @@ func (x *exchange) object() {
 		x.refuse(spec.Oversize, "a request body is at most 1 MiB, and this one has no use for any")
 		return
 	}
-	switch x.r.Method {
-	case http.MethodPut:
+	if x.r.Method == http.MethodPut {
 		x.upload(&addr)
+		return
+	}
+	if !x.authorize("/o/"+x.args[0], 0) {
+		return
+	}
+	switch x.r.Method {
 	case http.MethodDelete:
 		if err := x.n.store.Delete(addr); err != nil {
 			x.refuse(reasonOf(err), "")
@@ -101,16 +107,25 @@ func (x *exchange) send(h *store.Handle, from, to int64, status int) {
 			x.head(status)
 		}
 		if _, err := x.w.Write(view); err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				x.n.metrics.reject(spec.Timeout) // ADM-TIM-002
-			}
-			panic(http.ErrAbortHandler) // the peer left or was too slow
+			x.cut(err)
 		}
 		off += int64(len(view))
 	}
 	if from == to {
 		x.head(status)
 	}
+}
+
+// cut ends an answer that could not be written to its end: a short body is the only sign that is left to give.
+func (x *exchange) cut(err error) {
+	switch {
+	case x.ended():
+		x.denied(spec.Unauth) // CAP-REV-003: too late for an answer
+		x.n.metrics.reject(spec.Unauth)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.n.metrics.reject(spec.Timeout) // ADM-TIM-002
+	}
+	panic(http.ErrAbortHandler) // that, or the peer left
 }
 
 // upload serves POST /put and PUT /o/{addr} (HTTP-PUT, HTTP-ENC, ADM-HTP).
@@ -128,16 +143,24 @@ func (x *exchange) upload(want *spec.Address) {
 		x.refuse(spec.Oversize, "an HTTP upload is at most 1 MiB; store larger objects over OAP/1")
 		return
 	}
+	path := "/put"
+	if want != nil {
+		path = "/o/" + x.args[0]
+	}
 	total := x.r.ContentLength
+	if !x.authorize(path, uint64(max(total, 0))) {
+		return
+	}
 	if len(coding) == 1 {
 		total = -1
 	}
-	w, err := x.n.store.NewWriter(want, total)
+	sw, err := x.n.store.NewWriter(want, total)
 	if err != nil {
 		x.refuse(reasonOf(err), "")
 		return
 	}
-	defer w.Abort()
+	defer sw.Abort()
+	w := &granted{Writer: sw, lease: x.lease}
 	if len(coding) == 1 {
 		err = decodeInto(w, x.r.Body, strings.ToLower(coding[0]))
 	} else {
@@ -145,6 +168,10 @@ func (x *exchange) upload(want *spec.Address) {
 	}
 	if err != nil {
 		x.refuseBody(err)
+		return
+	}
+	if x.ended() {
+		x.refuse(spec.Unauth, "")
 		return
 	}
 	addr, created, err := w.Commit()
@@ -174,10 +201,35 @@ func (x *exchange) stored(addr spec.Address, status int) {
 	x.w.Write(b)
 }
 
+// granted is a put under a capability: no more bytes arrive in it than that allows (CAP-CAV-012).
+type granted struct {
+	*store.Writer
+	lease *capability.Lease
+	n     uint64
+}
+
+// Advance is that of the Writer.
+func (g *granted) Advance(n int) error {
+	if g.n += uint64(n); g.lease.CheckBytes(g.n) != nil {
+		return spec.Forbidden
+	}
+	return g.Writer.Advance(n)
+}
+
+// Write is that of the Writer.
+func (g *granted) Write(b []byte) (int, error) {
+	if g.n += uint64(len(b)); g.lease.CheckBytes(g.n) != nil {
+		return 0, spec.Forbidden
+	}
+	return g.Writer.Write(b)
+}
+
 // refuseBody turns an error of reading a body into a refusal.
 func (x *exchange) refuseBody(err error) {
 	var r spec.Reason
 	switch {
+	case x.ended(): // its deadline was moved up
+		r = spec.Unauth
 	case errors.As(err, &r):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		r = spec.Timeout
@@ -201,7 +253,7 @@ func (x *exchange) refuseBody(err error) {
 }
 
 // receive reads a plain body straight into the store. total is its declared length, or -1.
-func receive(w *store.Writer, body io.Reader, total int64) error {
+func receive(w *granted, body io.Reader, total int64) error {
 	for got := int64(0); got != total; {
 		if got == spec.MaxBody { // undeclared: is there one byte more?
 			var probe [1]byte
@@ -237,7 +289,7 @@ func receive(w *store.Writer, body io.Reader, total int64) error {
 
 // decodeInto reads a coded body, at most spec.MaxBody bytes of it as they arrive, and stores what it expands to.
 // Nothing is decoded before all of it is there: only then is the ratio known (ADM-HTP-006).
-func decodeInto(w *store.Writer, body io.Reader, coding string) error {
+func decodeInto(w *granted, body io.Reader, coding string) error {
 	var coded bytes.Buffer
 	defer func() { clear(coded.Bytes()[:coded.Cap()]) }()
 	if _, err := coded.ReadFrom(io.LimitReader(body, spec.MaxBody+1)); err != nil {
@@ -264,7 +316,7 @@ func decodeInto(w *store.Writer, body io.Reader, coding string) error {
 }
 
 // gunzip stores what exactly one gzip member expands to (HTTP-ENC-004).
-func gunzip(w *store.Writer, coded []byte, limit int) error {
+func gunzip(w *granted, coded []byte, limit int) error {
 	in := bytes.NewReader(coded)
 	zr, err := gzip.NewReader(in)
 	if err != nil {

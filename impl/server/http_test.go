@@ -33,6 +33,9 @@ func call(t *testing.T, n *Node, method, path string, body io.Reader, header ...
 		req.Header.Add(header[i], header[i+1])
 	}
 	req.Header.Set("Connection", "close")
+	if _, own := req.Header["Authorization"]; !own {
+		req.Header.Set("Authorization", "Macaroon "+n.Bootstrap().Reveal())
+	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -287,7 +290,7 @@ func TestHTTPSlow(t *testing.T) {
 	n := start(t, nil)
 	for name, sent := range map[string]string{
 		"head": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-		"body": "POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n",
+		"body": "POST /put HTTP/1.1\r\nHost: x\r\nAuthorization: Macaroon " + n.Bootstrap().Reveal() + "\r\nContent-Length: 100000\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -349,7 +352,12 @@ func TestHTTPIntegrity(t *testing.T) {
 	}
 	view[0] ^= 1
 	h.Release()
-	resp, err := http.Get("http://" + n.HTTPAddr() + path)
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+n.HTTPAddr()+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Macaroon "+n.Bootstrap().Reveal())
+	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,11 +380,12 @@ func TestHTTPFault(t *testing.T) {
 	call(t, n, "POST", "/put", bytes.NewReader(b))
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequest("PUT", "/o/"+a.String(), faultyBody{})
+	req.Header.Set("Authorization", "Macaroon "+n.Bootstrap().Reveal())
 	client, server := net.Pipe()
 	defer client.Close()
 	defer server.Close()
 	n.gate.Connect()
-	hc := &httpConn{Conn: server, n: n}
+	hc := &httpConn{Conn: server, n: n, d: &door{}}
 	defer hc.Close()
 	s.ServeHTTP(rec, req.WithContext(newHTTPServer(n).ConnContext(req.Context(), hc)))
 	wantProblem(t, rec.Result(), rec.Body.Bytes(), spec.Internal)
@@ -475,7 +484,7 @@ func TestDrainIsQuick(t *testing.T) {
 		defer c.Close()
 		io.WriteString(c, sent)
 	}
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	p.start(1, 0, `{"op":"nonsense"}`) // refused, and half-closed
 	p.wantError(1, spec.Malformed)
 	began := time.Now()

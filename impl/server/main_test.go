@@ -3,13 +3,16 @@ package server
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,14 +43,24 @@ func testConfig() Config {
 }
 
 func runAsNode() {
-	n, err := Start(testConfig())
+	cfg := testConfig()
+	if os.Getenv(asNode) == everyDoor {
+		folder, err := everywhere(&cfg)
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		defer os.RemoveAll(folder)
+		cfg.Log = logTo(os.Stderr)
+	}
+	n, err := Start(cfg)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	ch := make(chan os.Signal, 1)
 	signal.Notify(ch, syscall.SIGTERM)
-	json.NewEncoder(os.Stdout).Encode([]string{n.HTTPAddr(), n.OAPAddr()})
+	json.NewEncoder(os.Stdout).Encode(placeOf(n))
 	<-ch
 	if err := n.Shutdown(context.Background()); err != nil {
 		fmt.Println(err)
@@ -55,16 +68,27 @@ func runAsNode() {
 	}
 }
 
-// process starts a node in a process of its own. stop asks it to end and requires that it does so cleanly.
-func process(t *testing.T) (httpAddr, oapAddr string, pid int) {
+// everyDoor is the value of asNode for a node that listens in every way and logs everything.
+const everyDoor = "everywhere"
+
+// spawned is a node in a process of its own.
+type spawned struct {
+	*place
+	pid            int
+	stdout, stderr collector // what it wrote behind its announcement
+	stop           func()    // asks it to end, and requires that it does so cleanly; at the end of the test at the latest
+}
+
+func spawn(t *testing.T, how string) *spawned {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &spawned{place: &place{}}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), asNode+"=1")
-	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), asNode+"="+how)
+	cmd.Stderr = &s.stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -72,18 +96,37 @@ func process(t *testing.T) (httpAddr, oapAddr string, pid int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var addrs []string
-	if err := json.NewDecoder(out).Decode(&addrs); err != nil {
-		cmd.Process.Kill()
-		t.Fatalf("node did not come up: %v", err)
+	said := bufio.NewReader(out)
+	line, err := said.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, s.place)
 	}
-	t.Cleanup(func() {
+	if err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
+		t.Fatalf("node did not come up: %v: %s%s", err, line, s.stderr.bytes())
+	}
+	s.pid = cmd.Process.Pid
+	s.stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
+		io.Copy(&s.stdout, said)
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("node ended with %v", err)
+			t.Errorf("node ended with %v: %s", err, s.stderr.bytes())
 		}
 	})
-	return addrs[0], addrs[1], cmd.Process.Pid
+	t.Cleanup(s.stop)
+	return s
+}
+
+// process starts a node in a process of its own.
+func process(t *testing.T) (httpAddr string, oap target, pid int) {
+	t.Helper()
+	s := spawn(t, "1")
+	token, err := base64.RawURLEncoding.DecodeString(s.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Addr["http"], target{s.Addr["oap"], token}, s.pid
 }
 
 // start starts a node in this process and requires at the end that it drains and that every admission and every
@@ -109,28 +152,47 @@ func start(t *testing.T, change func(*Config)) *Node {
 	return n
 }
 
+// target is an OAP/1 surface, and a capability for everything there.
+type target struct {
+	addr string
+	cap  []byte
+}
+
+// oapOf is the OAP/1 surface of a node in this process, with its bootstrap token.
+func oapOf(n *Node) target { return target{n.OAPAddr(), binaryToken(n)} }
+
+// binaryToken is the bootstrap token as START carries it.
+func binaryToken(n *Node) []byte {
+	b, err := base64.RawURLEncoding.DecodeString(n.Bootstrap().Reveal())
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
 // peer is a plain OAP/1 client for tests: frames out, frames in, nothing hidden.
 type peer struct {
 	t   *testing.T
 	c   net.Conn
 	dec *wire.Decoder
+	cap []byte // START carries it
 }
 
 // dial connects without HELLO.
-func dial(t *testing.T, addr string) *peer {
+func dial(t *testing.T, at target) *peer {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	c, err := net.Dial("tcp", at.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &peer{t, c, wire.NewDecoder(spec.MaxFrame)}
+	return &peer{t, c, wire.NewDecoder(spec.MaxFrame), at.cap}
 }
 
 // hello connects and says HELLO.
-func hello(t *testing.T, addr string) *peer {
+func hello(t *testing.T, at target) *peer {
 	t.Helper()
-	p := dial(t, addr)
+	p := dial(t, at)
 	p.send(wire.Header{Flags: spec.FlagReq}, "{}")
 	if f := p.recv(); f.Flags != spec.FlagResp || f.Code != spec.CodeOK {
 		t.Fatalf("answer to HELLO: flags %v code %d %s", f.Flags.Names(), f.Code, f.Payload)
@@ -158,7 +220,16 @@ func (p *peer) write(b []byte) {
 // start sends a START of the objects protocol.
 func (p *peer) start(corr uint64, flags spec.Flags, req string) {
 	p.t.Helper()
-	p.send(wire.Header{Flags: spec.FlagReq | spec.FlagStart | flags, Proto: spec.ProtoObjects, Corr: corr}, req)
+	p.write(p.startFrame(corr, flags, req))
+}
+
+// startFrame is a START of the objects protocol.
+func (p *peer) startFrame(corr uint64, flags spec.Flags, req string) []byte {
+	b, err := wire.AppendFrame(nil, &wire.Header{Flags: spec.FlagReq | spec.FlagStart | flags, Proto: spec.ProtoObjects, Corr: corr}, p.cap, []byte(req))
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func dataFrame(corr uint64, off, total int, body []byte) []byte {

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,6 +27,14 @@ type metrics struct {
 	frames     [3]prometheus.Counter // request, response, event
 
 	inflight [numRoutes]prometheus.Gauge
+
+	authFailures      prometheus.Counter
+	handshakeFailures prometheus.Counter
+	handshakesByGroup *prometheus.CounterVec
+	downgrades        prometheus.Counter
+	restarts          prometheus.Counter
+	readFrame         prometheus.Histogram
+	writeFrame        prometheus.Histogram
 
 	requests *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
@@ -74,9 +83,44 @@ func newMetrics(n *Node) *metrics {
 		}
 	}
 	m.registry.MustRegister(inflight, rejected, oapRejects, frames, m.requests, m.latency)
+	m.registerSecurity()
 	m.registerGauges(n)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
+}
+
+// frameBuckets are seconds: from a frame that came in one piece to one that took all the time there is.
+var frameBuckets = prometheus.ExponentialBuckets(10e-6, 8, 7)
+
+// registerSecurity registers what shows attacks (RDY-OBS-002, 006, 007, 008). Every series is there from the start.
+func (m *metrics) registerSecurity() {
+	counter := func(name, help string, labels prometheus.Labels) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels})
+		m.registry.MustRegister(c)
+		return c
+	}
+	m.authFailures = counter("auth_failures_total", "Requests denied for want of a capability that covers them.", prometheus.Labels{"service": "micronode"})
+	m.handshakeFailures = counter("tls_handshake_failures_total", "TLS handshakes that failed.", nil)
+	m.downgrades = counter("pq_downgrade_events_total", "TLS handshakes that ended or failed without a post-quantum group where one is preferred or required.", nil)
+	m.restarts = counter("service_restarts_total", "Services of the node that failed and were started again.", nil)
+	m.handshakesByGroup = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pq_handshake_total", Help: "TLS handshakes that succeeded, by key exchange."}, []string{"algo"})
+	for _, group := range handshakeGroups {
+		m.handshakesByGroup.WithLabelValues(group)
+	}
+	m.readFrame = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "oap_read_frame_seconds", Help: "Time from the first byte of a frame to its last, of frames that came in pieces.", Buckets: frameBuckets})
+	m.writeFrame = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "oap_write_frame_seconds", Help: "Time that one write of frames took.", Buckets: frameBuckets})
+	m.registry.MustRegister(m.handshakesByGroup, m.readFrame, m.writeFrame)
+}
+
+// handshakeGroups are the key exchanges that handshakes can end with.
+var handshakeGroups = []string{"X25519MLKEM768", "X25519", "P-256", "other"}
+
+// handshakes counts by key exchange; the label is one of handshakeGroups (RDY-OBS-003).
+func (m *metrics) handshakes(group string) prometheus.Counter {
+	if !slices.Contains(handshakeGroups, group) {
+		group = "other"
+	}
+	return m.handshakesByGroup.WithLabelValues(group)
 }
 
 func (m *metrics) registerGauges(n *Node) {
@@ -87,6 +131,9 @@ func (m *metrics) registerGauges(n *Node) {
 	gauge("store_bytes", "Sum of the lengths of the objects held.", func() float64 { return float64(n.store.Stats().Bytes) })
 	gauge("store_capacity_bytes", "Capacity of the store.", func() float64 { return float64(n.store.Stats().Capacity) })
 	gauge("connections", "Connections held, all listeners together.", func() float64 { return float64(n.gate.Status().Conns) })
+	gauge("oap_ack_window", "DATA frames that may be on their way without ACK, in one direction of a stream with ACK_REQ.", func() float64 { return spec.Window })
+	gauge("oap_inflight_frames", "DATA frames sent that wait for their ACK, all streams with ACK_REQ together.", func() float64 { return float64(n.unacked()) })
+	gauge("audit_records", "Records that the audit log holds.", func() float64 { return float64(n.audit.Stats().Held) })
 	gauge("ready", "1 when /readyz answers 200.", func() float64 {
 		if n.gate.Status().State == gate.Ready {
 			return 1
@@ -94,6 +141,8 @@ func (m *metrics) registerGauges(n *Node) {
 		return 0
 	})
 	m.registry.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "audit_entries_total", Help: "Records appended to the audit log."},
+			func() float64 { return float64(n.audit.Stats().Size) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "integrity_fail_total", Help: "Objects that were quarantined."},
 			func() float64 { return float64(n.store.Stats().IntegrityFailures) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "build_info", Help: "Always 1; the labels name the build.",

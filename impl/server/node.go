@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +13,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rustyonions/micronode/impl/audit"
+	"github.com/rustyonions/micronode/impl/capability"
+	"github.com/rustyonions/micronode/impl/channel"
 	"github.com/rustyonions/micronode/impl/gate"
+	"github.com/rustyonions/micronode/impl/keys"
+	"github.com/rustyonions/micronode/impl/secret"
 	"github.com/rustyonions/micronode/impl/store"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -25,23 +31,40 @@ type Node struct {
 	store   *store.Store
 	metrics *metrics
 
-	httpL, oapL net.Listener
-	http        *http.Server
-	accepting   chan struct{}      // closed when acceptOAP returned: no connection is added to open any more
-	tasks       errgroup.Group     // accept loops and the scrub
-	stop        context.CancelFunc // ends the scrub
+	vault       *secret.Vault // every key of the node
+	identity    *keys.Identity
+	statement   keys.SignedStatement // what /version says that it has signed
+	certificate channel.Certificate  // of the listeners with TLS; zero without any
+	clientCAs   *x509.CertPool       // nil: no client certificates
+	authority   *capability.Authority
+	audit       *audit.Log
+	bootstrap   secret.String // zero where none was minted
+	born        time.Time     // when the clock of the authority began
+	ending      sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[*oapConn]struct{}
-	open  sync.WaitGroup // OAP connections
-	drain time.Time      // when connections are cut; zero unless draining
+	keyMu   sync.Mutex
+	lastKey capability.KeyID // the current root key that the audit log knows
+	lastBad int64            // the integrity failures that the audit log knows
+
+	doors     []*door
+	features  []string // what is served; set before the first connection
+	http      *http.Server
+	accepting sync.WaitGroup     // accept loops: while one runs, connections are added to open
+	tasks     errgroup.Group     // accept loops and services
+	stop      context.CancelFunc // ends the services
+
+	mu      sync.Mutex
+	conns   map[*oapConn]struct{}
+	shaking map[net.Conn]struct{} // OAP connections in their handshake
+	open    sync.WaitGroup        // OAP connections
+	drain   time.Time             // when connections are cut; zero unless draining
 
 	shutdown sync.Once
 	done     error // of the first Shutdown
 }
 
-// Start validates cfg, opens the store, binds both listeners and serves. It returns once both are bound and the
-// node is ready. The error names what to change, and the gate that could not be brought up (RDY-GAT-008).
+// Start validates cfg, makes the keys of this life, opens the store, binds the listeners and serves. It returns once all are
+// bound and the node is ready. The error names what to change, and the gate that could not be brought up (RDY-GAT-008).
 func Start(cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -50,100 +73,36 @@ func Start(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Log, gate: g, conns: map[*oapConn]struct{}{}, accepting: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Log, gate: g, born: time.Now(), conns: map[*oapConn]struct{}{}, shaking: map[net.Conn]struct{}{}}
 	n.gate.Up("config_loaded")
-	n.gate.Up("keys_loaded") // no keys yet: capabilities and TLS bring them
+	if err := n.makeKeys(); err != nil {
+		return nil, errors.Join(fmt.Errorf("gate keys_loaded: %w", err), n.dropKeys())
+	}
+	n.gate.Up("keys_loaded")
 	if n.store, err = store.Open(store.Config{Capacity: cfg.StoreBytes}); err != nil {
-		return nil, fmt.Errorf("gate store_open: %w", err)
+		return nil, errors.Join(fmt.Errorf("gate store_open: %w", err), n.dropKeys())
 	}
 	n.gate.Up("store_open")
 	n.gate.Up("bus_attached") // every service is in this process
 	n.metrics = newMetrics(n)
 	if err := n.listen(); err != nil {
-		return nil, errors.Join(err, n.store.Close())
+		return nil, errors.Join(err, n.store.Close(), n.dropKeys())
+	}
+	_ = n.record(audit.Record{Event: audit.Started})
+	if err := n.introduce(); err != nil {
+		n.closeDoors(func(*door) bool { return true })
+		return nil, errors.Join(fmt.Errorf("gate keys_loaded: %w", err), n.store.Close(), n.dropKeys())
 	}
 	n.serve()
 	n.gate.Up("listeners_bound")
-	n.log.Info("ready", "event", "ready", "http", n.HTTPAddr(), "oap", n.OAPAddr())
+	n.flip(gate.Starting, gate.Ready)
+	n.log.Info("ready", "event", "ready", "identity", n.identity.Public().ID(), "http", n.HTTPAddr(), "oap", n.OAPAddr(),
+		"https", n.address(audit.SurfaceHTTPS), "oap_tls", n.address(audit.SurfaceOAPTLS), "unix", n.address(audit.SurfaceUnix))
 	return n, nil
 }
 
-func (n *Node) listen() (err error) {
-	if n.httpL, err = net.Listen("tcp", n.cfg.HTTP); err != nil {
-		return fmt.Errorf("gate listeners_bound: bind http: %w", err)
-	}
-	if n.oapL, err = net.Listen("tcp", n.cfg.OAP); err != nil {
-		n.httpL.Close()
-		return fmt.Errorf("gate listeners_bound: bind oap: %w", err)
-	}
-	return nil
-}
-
-func (n *Node) serve() {
-	ctx, cancel := context.WithCancel(context.Background())
-	n.stop = cancel
-	n.http = newHTTPServer(n)
-	n.tasks.Go(func() error {
-		if err := n.http.Serve(&httpListener{n.httpL, n}); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	n.tasks.Go(func() error {
-		defer close(n.accepting)
-		return n.acceptOAP()
-	})
-	n.tasks.Go(func() error { n.scrub(ctx); return nil })
-}
-
-// HTTPAddr is the host:port that the HTTP surface is bound to.
-func (n *Node) HTTPAddr() string { return n.httpL.Addr().String() }
-
-// OAPAddr is the host:port that the OAP/1 surface is bound to.
-func (n *Node) OAPAddr() string { return n.oapL.Addr().String() }
-
 // Notes says, in sentences for people, what this system could not guarantee.
-func (n *Node) Notes() []string { return n.store.Stats().Notes }
-
-// acceptOAP accepts until the listener closes. A connection above the cap is closed unread (ADM-CAP-001).
-func (n *Node) acceptOAP() error {
-	for {
-		c, err := n.oapL.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			if isTemporary(err) { // out of descriptors: existing connections must go on
-				n.log.Warn("accept failed", "event", "accept", "reason", err.Error())
-				time.Sleep(10 * time.Millisecond)
-				continue
-			}
-			return fmt.Errorf("accept oap: %w", err)
-		}
-		if !n.gate.Connect() {
-			n.metrics.reject(spec.Quota)
-			c.Close()
-			continue
-		}
-		o := newOAPConn(n, c)
-		n.mu.Lock()
-		n.conns[o] = struct{}{}
-		drain := n.drain
-		n.open.Add(1)
-		n.mu.Unlock()
-		if !drain.IsZero() {
-			o.drain(drain)
-		}
-		go func() {
-			defer n.open.Done()
-			o.serve()
-			n.mu.Lock()
-			delete(n.conns, o)
-			n.mu.Unlock()
-			n.gate.Disconnect()
-		}()
-	}
-}
+func (n *Node) Notes() []string { return append(n.store.Stats().Notes, n.vault.Stats().Notes...) }
 
 // Shutdown drains and stops (RDY-DRN): /readyz answers 503 at once, new requests are refused, work in flight gets
 // until ctx ends or spec.DrainTimeout, then it is cut. The store is cleared last. Later calls wait for the first.
@@ -154,6 +113,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 func (n *Node) stopAll(ctx context.Context) error {
 	n.gate.Drain()
+	n.flip(gate.Ready, gate.Draining)
 	n.log.Info("draining", "event", "draining")
 	ctx, cancel := context.WithTimeout(ctx, spec.DrainTimeout)
 	defer cancel()
@@ -162,6 +122,9 @@ func (n *Node) stopAll(ctx context.Context) error {
 	n.drain = by
 	for o := range n.conns {
 		o.drain(by)
+	}
+	for c := range n.shaking { // nothing is in flight on them
+		c.Close()
 	}
 	n.mu.Unlock()
 
@@ -175,17 +138,20 @@ func (n *Node) stopAll(ctx context.Context) error {
 	case <-notice:
 	}
 	n.quiet(ctx)
-	n.oapL.Close()
+	n.closeDoors(func(d *door) bool { return !d.http })
 	n.stopHTTP()
-	<-n.accepting
+	n.accepting.Wait()
 	n.waitOAP(ctx, by)
 	settle, done := context.WithTimeout(context.Background(), cutGrace)
 	n.quiet(settle) // handlers that were cut give back what they hold before the store is cleared
 	done()
 	n.stop()
 	err := n.tasks.Wait()
+	n.endLeases(n.authority.Close())
+	n.ending.Wait()
 	n.gate.Stop()
-	err = errors.Join(err, n.store.Close())
+	n.flip(gate.Draining, gate.Stopped)
+	err = errors.Join(err, n.store.Close(), n.dropKeys())
 	n.log.Info("stopped", "event", "stopped")
 	return err
 }
@@ -238,7 +204,7 @@ func (n *Node) waitOAP(ctx context.Context, by time.Time) {
 		return
 	case <-time.After(cutGrace):
 	}
-	n.eachConn(func(o *oapConn) { o.c.Close() })
+	n.eachConn((*oapConn).hangUp)
 	<-gone
 }
 

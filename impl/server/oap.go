@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rustyonions/micronode/impl/audit"
 	"github.com/rustyonions/micronode/impl/session"
 	"github.com/rustyonions/micronode/impl/store"
 	"github.com/rustyonions/micronode/impl/wire"
@@ -29,14 +31,16 @@ const (
 
 // oapConn is one OAP/1 connection: a reading goroutine that drives the session, and a writing one that empties it.
 type oapConn struct {
-	n *Node
-	c net.Conn
+	n   *Node
+	c   net.Conn
+	via via
 
 	dec *wire.Decoder // reading goroutine only
 
 	mu    sync.Mutex
 	sess  *session.Conn
 	armed time.Time  // read deadline in force
+	began time.Time  // when the incomplete frame in dec began; zero without one
 	held  bool       // decode stopped for maxQueued, and complete frames may wait in dec
 	room  *sync.Cond // signalled when control bytes were taken or the writer ended
 	dead  bool       // the writer ended
@@ -59,7 +63,8 @@ func (r *reading) release() {
 	}
 }
 
-func newOAPConn(n *Node, c net.Conn) *oapConn {
+func newOAPConn(n *Node, c net.Conn, v via) *oapConn {
+	o := &oapConn{n: n, c: c, via: v, dec: wire.NewDecoder(spec.MaxFrame), wake: make(chan struct{}, 1)}
 	cfg := session.Config{
 		Admit: func(now time.Time) (spec.Reason, time.Duration) {
 			d := n.gate.Admit(now)
@@ -68,16 +73,12 @@ func newOAPConn(n *Node, c net.Conn) *oapConn {
 			}
 			return d.Reason, d.RetryAfter
 		},
-		Transport: "tcp",
-		Features:  features,
+		Authorize: o.authorize,
+		Transport: v.transport,
+		Features:  n.features,
 		Amnesia:   true,
 	}
-	o := &oapConn{
-		n: n, c: c,
-		dec:  wire.NewDecoder(spec.MaxFrame),
-		sess: session.New(cfg, time.Now()),
-		wake: make(chan struct{}, 1),
-	}
+	o.sess = session.New(cfg, time.Now())
 	o.room = sync.NewCond(&o.mu)
 	return o
 }
@@ -197,11 +198,17 @@ func (o *oapConn) decode(now time.Time) {
 			o.sess.Reject(reason)
 			break
 		}
-		advanced = true
+		if advanced = true; !o.began.IsZero() {
+			o.n.metrics.readFrame.Observe(now.Sub(o.began).Seconds())
+			o.began = time.Time{}
+		}
 		o.n.metrics.frame(f.Flags)
 		o.sess.Frame(now, &f)
 		o.apply(now)
 		o.dec.SetMaxFrame(o.sess.MaxFrame())
+	}
+	if o.began.IsZero() && o.dec.Pending() > 0 {
+		o.began = now
 	}
 	o.sess.Partial(now, !o.held && o.dec.Pending() > 0, advanced)
 }
@@ -225,10 +232,16 @@ func (o *oapConn) apply(now time.Time) {
 		case session.Drop:
 			o.drop(e.Stream)
 		case session.Closed:
+			if g, ok := e.Stream.Grant.(*grant); ok {
+				g.release()
+			}
 			o.n.gate.Done()
 			o.n.metrics.inflight[oapStream].Dec()
 		case session.Refused:
 			o.n.metrics.refusedOAP(e.Reason)
+			if e.Reason == spec.Integrity {
+				o.n.integrity()
+			}
 		}
 	}
 }
@@ -248,6 +261,10 @@ func (o *oapConn) open(now time.Time, st *session.Stream) {
 
 // run carries out one complete request (OAP-OBJ).
 func (o *oapConn) run(now time.Time, st *session.Stream) {
+	if st.Proto() == spec.ProtoPassport {
+		o.passport(now, st)
+		return
+	}
 	a := wire.Answer{Obj: st.Req.Obj}
 	var err error
 	switch st.Req.Op {
@@ -273,6 +290,21 @@ func (o *oapConn) run(now time.Time, st *session.Stream) {
 	}
 	o.reply = wire.AppendAnswer(o.reply[:0], st.Req.Op, &a)
 	o.sess.Answer(st, o.reply)
+}
+
+// passport carries out a passport request (CAP-ISS).
+func (o *oapConn) passport(now time.Time, st *session.Stream) {
+	g := st.Grant.(*grant)
+	who := audit.Record{Surface: o.via.surface, Op: g.op, Peer: o.via.peer, CorrID: audit.CorrUint(st.Corr)}
+	answer, err := o.n.servePassport(g.passport, g.lease, who)
+	clear(st.Doc) // it may hold a token
+	if err != nil {
+		reason, retry := denial(err)
+		o.sess.Fail(now, st, reason, retry)
+		return
+	}
+	o.sess.Answer(st, answer)
+	clear(answer)
 }
 
 func (o *oapConn) get(now time.Time, st *session.Stream) {
@@ -347,6 +379,15 @@ func (o *oapConn) poke() {
 	case o.wake <- struct{}{}:
 	default:
 	}
+}
+
+// hangUp closes the transport at once. TLS would send an alert first, and wait for a peer that does not read.
+func (o *oapConn) hangUp() {
+	if secured, ok := o.c.(*tls.Conn); ok {
+		secured.NetConn().Close()
+		return
+	}
+	o.c.Close()
 }
 
 // finish closes the transport so that the last frames arrive: no more is sent, and what the peer still sends is

@@ -25,7 +25,7 @@ func address(b []byte) spec.Address { return spec.Address(blake3.Sum256(b)) }
 
 func TestOAPRoundTrip(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	corr := uint64(0)
 	for _, size := range []int{0, 1, 1023, spec.MaxChunk - 1, spec.MaxChunk, spec.MaxChunk + 1, 3<<20 + 17} {
 		b := randomBytes(size)
@@ -61,7 +61,7 @@ func TestOAPRoundTrip(t *testing.T) {
 // OAP-OBJ-008, OAP-OBJ-009
 func TestOAPRangedGet(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	b := randomBytes(200_000)
 	p.putObject(1, b)
 	corr := uint64(1)
@@ -82,7 +82,7 @@ func TestOAPRangedGet(t *testing.T) {
 // A client may send everything, close its side, and read the answers afterwards.
 func TestOAPHalfClose(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	b := randomBytes(1 << 20)
 	p.putObject(1, b)
 	p.start(2, spec.FlagEnd, fmt.Sprintf(`{"op":"get","obj":"%s"}`, address(b)))
@@ -99,7 +99,7 @@ func TestOAPHalfClose(t *testing.T) {
 // OAP-CRD-006: the node stops at 32 DATA frames without an ACK and goes on with one.
 func TestOAPWindowAsSender(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	b := randomBytes(40 * spec.MaxChunk)
 	p.putObject(1, b)
 	p.start(2, spec.FlagEnd|spec.FlagAckReq, fmt.Sprintf(`{"op":"get","obj":"%s"}`, address(b)))
@@ -126,7 +126,7 @@ func TestOAPWindowAsSender(t *testing.T) {
 // CAS-INT-002, CAS-INT-003: a chunk that went bad under a reader is not delivered, and the answer does not look whole.
 func TestOAPIntegrity(t *testing.T) {
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	b := randomBytes(3 * spec.MaxChunk)
 	p.putObject(1, b)
 	h, err := n.store.Get(address(b))
@@ -160,9 +160,9 @@ func TestOAPCutPut(t *testing.T) {
 	n := start(t, nil)
 	for i := range 40 {
 		b := append(randomBytes(3*spec.MaxChunk), byte(i))
-		p := hello(t, n.OAPAddr())
+		p := hello(t, oapOf(n))
 		var script []byte
-		script = append(script, frame(wire.Header{Flags: spec.FlagReq | spec.FlagStart, Proto: spec.ProtoObjects, Corr: 1}, fmt.Sprintf(`{"op":"put","total_len":%d}`, len(b)))...)
+		script = append(script, p.startFrame(1, 0, fmt.Sprintf(`{"op":"put","total_len":%d}`, len(b)))...)
 		for off := 0; off < len(b); off += spec.MaxChunk {
 			script = append(script, dataFrame(1, off, len(b), b[off:min(off+spec.MaxChunk, len(b))])...)
 		}
@@ -193,7 +193,7 @@ func TestOAPCutPut(t *testing.T) {
 // CAS-CAP-003: a full store refuses puts, keeps what it has, and takes no harm from the refused ones.
 func TestOAPStoreFull(t *testing.T) {
 	n := start(t, func(c *Config) { c.StoreBytes = 2 << 20 })
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	first := randomBytes(1<<20 + 1)
 	p.putObject(1, first)
 	p.start(2, 0, fmt.Sprintf(`{"op":"put","total_len":%d}`, 1<<20))
@@ -216,7 +216,7 @@ func TestOAPStalledReader(t *testing.T) {
 	}
 	t.Parallel()
 	n := start(t, nil)
-	p := hello(t, n.OAPAddr())
+	p := hello(t, oapOf(n))
 	b := randomBytes(16 << 20)
 	p.putObject(1, b)
 	for corr := uint64(2); corr < 34; corr++ { // half a GiB: more than any socket buffer takes

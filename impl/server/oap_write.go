@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -15,6 +16,8 @@ type batch struct {
 	cuts  []cut
 	bytes int
 	bufs  net.Buffers
+
+	joined []byte // scratch for TLS
 }
 
 // cut says that view follows head[:end].
@@ -51,7 +54,9 @@ func (o *oapConn) write() {
 			<-o.wake
 			continue
 		}
+		begin := time.Now()
 		err := b.send(o.c)
+		o.n.metrics.writeFrame.Observe(time.Since(begin).Seconds())
 		o.mu.Lock()
 		for _, c := range b.cuts {
 			c.from.writes--
@@ -110,10 +115,39 @@ func (b *batch) send(c net.Conn) error {
 		bufs = append(bufs, b.head[at:])
 	}
 	b.bufs = bufs
+	if _, ok := c.(*tls.Conn); ok {
+		return b.sealed(c)
+	}
+	return patiently(c, func() (int, error) {
+		n, err := bufs.WriteTo(c)
+		return int(n), err
+	})
+}
+
+// sealed writes the batch to a TLS connection: buffer by buffer each would be a record of its own. What is joined is wiped,
+// because it holds payload (AMN-ZER-007).
+func (b *batch) sealed(c net.Conn) error {
+	if len(b.cuts) == 0 {
+		_, err := c.Write(b.head)
+		return err
+	}
+	joined := b.joined[:0]
+	for _, part := range b.bufs {
+		joined = append(joined, part...)
+	}
+	b.joined = joined
+	defer clear(joined)
+	_, err := c.Write(joined)
+	return err
+}
+
+// patiently calls write until it has written everything, under a deadline that a peer moves on by taking some bytes
+// (OAP-SES-018).
+func patiently(c net.Conn, write func() (int, error)) error {
 	taken := time.Now()
 	for now := taken; ; {
 		c.SetWriteDeadline(now.Add(sendSlice))
-		n, err := bufs.WriteTo(c)
+		n, err := write()
 		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}

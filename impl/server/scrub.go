@@ -30,6 +30,7 @@ func (n *Node) scrub(ctx context.Context) {
 			return err
 		})
 		if err == nil && report.Failures > 0 {
+			n.integrity()
 			n.log.Error("scrub found damaged objects", "event", "integrity", "objects", report.Objects, "failures", report.Failures)
 		}
 	}

@@ -23,6 +23,7 @@ func newBench(b testing.TB) *bench {
 	x := &bench{b: b, now: epoch, object: make([]byte, 1024), out: make([]byte, 0, 64<<10)}
 	x.c = New(Config{
 		Admit:     func(time.Time) (spec.Reason, time.Duration) { return spec.None, 0 },
+		Authorize: func(time.Time, *Stream, []byte) (spec.Reason, time.Duration) { return spec.None, 0 },
 		Transport: "tcp", Features: []string{"objects"}, Amnesia: true,
 	}, x.now)
 	x.frame(&wire.Frame{Header: wire.Header{Flags: spec.FlagReq}, Payload: []byte("{}")})

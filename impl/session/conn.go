@@ -12,7 +12,11 @@ import (
 // (the shell is their only author).
 type Config struct {
 	// Admit decides whether a START gets in (ADM-ORD). Each admitted stream is paid back by one Closed effect.
-	Admit     func(now time.Time) (reason spec.Reason, retryAfter time.Duration)
+	Admit func(now time.Time) (reason spec.Reason, retryAfter time.Duration)
+	// Authorize decides whether a capability covers a request: it is asked once for each START that was admitted and is
+	// well-formed, before any effect of it (ADM-ORD-004, CAP-ROL-003). capability are the cap bytes of the START, a view
+	// into the frame. What it needs to remember goes into Stream.Grant.
+	Authorize func(now time.Time, st *Stream, capability []byte) (reason spec.Reason, retryAfter time.Duration)
 	Transport string   // the name of the transport in the HELLO answer, for example "tcp"
 	Features  []string // in the HELLO answer
 	Amnesia   bool     // in the HELLO answer
@@ -89,6 +93,16 @@ func (c *Conn) Closing() bool { return c.phase == closing }
 // OpenStreams is the number of streams that count against the 64 (OAP-SES-008).
 func (c *Conn) OpenStreams() int { return len(c.streams) }
 
+// Unacked is how many DATA frames were sent on streams with ACK_REQ and wait for their ACK (OAP-CRD-001).
+func (c *Conn) Unacked() (sum int64) {
+	for _, st := range c.streams {
+		if st.acks && !st.failed {
+			sum += st.sent - st.peerAcked
+		}
+	}
+	return sum
+}
+
 // NextEffect takes the next effect. The shell takes all of them after each call into the Conn, before the frame
 // they may point into is gone. What it does for one effect (Fail, Answer) may add others.
 func (c *Conn) NextEffect() (e Effect, ok bool) {
@@ -124,8 +138,8 @@ func (c *Conn) Frame(now time.Time, f *wire.Frame) {
 // Reject takes the verdict of the codec on a bad frame: the connection closes (OAP-FRM-012).
 func (c *Conn) Reject(reason spec.Reason) { c.refuseConn(reason) }
 
-// EOF says that the client will send nothing more. Requests that are complete still get their answers; the
-// others end here, and the connection closes when the last is answered.
+// EOF says that the client will send nothing more (OAP-SES-021). Requests that are complete still get their answers;
+// the others end here, and the connection closes when the last is answered.
 func (c *Conn) EOF() {
 	c.eof = true
 	for i := 0; i < len(c.streams); {
@@ -198,7 +212,7 @@ func (c *Conn) dispatch(now time.Time, f *wire.Frame) {
 	}
 }
 
-// start handles START (OAP-SES-001, 006, 008, 017; OAP-OBJ-001, 002, 011).
+// start handles START (OAP-SES-001, 006, 008, 017; OAP-OBJ-001, 002, 011; CAP-ROL-003).
 func (c *Conn) start(now time.Time, f *wire.Frame) {
 	reason, retry := spec.None, time.Duration(0)
 	if f.Code != spec.CodeRequest {
@@ -227,6 +241,9 @@ func (c *Conn) start(now time.Time, f *wire.Frame) {
 	}
 	if reason == spec.None {
 		reason = st.request(f)
+	}
+	if reason == spec.None {
+		reason, retry = c.cfg.Authorize(now, st, f.Cap)
 	}
 	if reason != spec.None {
 		c.fail(now, st, reason, retry)

@@ -30,6 +30,8 @@ var messages = map[spec.Reason]string{
 	spec.ChunkOversize:   "a chunk is at most 65536 bytes",
 	spec.Truncated:       "fewer bytes than total_len before END",
 	spec.Unsupported:     "this node does not serve that",
+	spec.Unauth:          "a capability that is good here and now is needed in the cap field of START",
+	spec.Forbidden:       "the capability does not cover this request",
 	spec.NotFound:        "no object is stored under this address",
 	spec.BadDigest:       "the bytes hash to another address; nothing was stored",
 	spec.StoreFull:       "the store is full; reads still work",

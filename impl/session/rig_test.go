@@ -57,6 +57,7 @@ type host struct {
 	objects  map[spec.Address][]byte
 	chunk    func(corr uint64) int // most bytes in one DATA frame; nil = the protocol's
 	admit    func() (spec.Reason, time.Duration)
+	auth     func(st *Stream, capability []byte) (spec.Reason, time.Duration)
 	fault    func(st *Stream, during EffectKind) spec.Reason // what the store says; Serve stands for reading
 	inflight int
 	held     int // uploads and downloads not yet released
@@ -89,7 +90,7 @@ func address(b []byte) spec.Address { return blake3.Sum256(b) }
 // newRig connects to the host at a time.
 func newRig(tb rapid.TB, h *host, now time.Time) *rig {
 	r := &rig{tb: tb, host: h, now: now, most: -1, dec: wire.NewDecoder(spec.MaxFrame), entries: map[uint64]*entry{}}
-	r.c = New(Config{Admit: r.admit, Transport: "tcp", Features: []string{"objects"}, Amnesia: true}, r.now)
+	r.c = New(Config{Admit: r.admit, Authorize: r.authorize, Transport: "tcp", Features: []string{"objects"}, Amnesia: true}, r.now)
 	r.check()
 	return r
 }
@@ -106,6 +107,16 @@ func (r *rig) admit(now time.Time) (spec.Reason, time.Duration) {
 	r.host.inflight++
 	r.admitted++
 	return spec.None, 0
+}
+
+func (r *rig) authorize(now time.Time, st *Stream, capability []byte) (spec.Reason, time.Duration) {
+	if !now.Equal(r.now) {
+		r.tb.Fatalf("authorization asked at %v, and it is %v", now, r.now)
+	}
+	if r.host.auth == nil {
+		return spec.None, 0
+	}
+	return r.host.auth(st, capability)
 }
 
 // entry returns what is remembered of a corr_id.

@@ -188,6 +188,22 @@ var aloneTalks = []talk{
 		drain 5s
 		< going-away
 		closed`},
+	{"OAP-SES-021", "after the client's EOF what has not ended is dropped, and the rest answered", `
+		object ab
+		room 0
+		> start 10 put 2
+		> data 10 0/2 xy
+		> start 11 get ab
+		open 2
+		! > end 20
+		! < error 20 no_such_stream
+		eof
+		open 1
+		room 1
+		< data 11 0/2
+		< answer 11
+		closed
+		absent xy`},
 	{"OAP-ERR-004", "the answers to complete requests survive the client's EOF", `
 		object x*40
 		chunk 10

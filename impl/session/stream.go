@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -11,12 +12,14 @@ import (
 // streamRetry is the hint to a client that has 64 streams open: one of them ends in about this time.
 const streamRetry = 10 * time.Millisecond
 
-// Stream is one request and its answer. The shell reads Corr and Req, owns Host, and passes the rest back. A *Stream
-// is valid until NextEffect has said, after the last effect that names it, that there are no more.
+// Stream is one request and its answer. The shell reads Corr, Req and Doc, owns Host and Grant, and passes the rest back.
+// A *Stream is valid until NextEffect has said, after the last effect that names it, that there are no more.
 type Stream struct {
-	Corr uint64
-	Req  wire.Request
-	Host any // what the shell keeps for this stream: an open put, a handle being served
+	Corr  uint64
+	Req   wire.Request // of the objects protocol
+	Doc   []byte       // the JSON text of a passport request, not yet read; nil for other protocols
+	Host  any          // what the shell keeps for this stream: an open put, a handle being served
+	Grant any          // what Authorize keeps: it is there until Closed
 
 	proto  spec.Proto
 	tenant [16]byte
@@ -45,6 +48,12 @@ type Stream struct {
 
 	progress time.Time // the latest frame in either direction (OAP-SES-011), or when it failed (OAP-SES-010)
 }
+
+// Proto is the application protocol of the stream.
+func (st *Stream) Proto() spec.Proto { return st.proto }
+
+// Tenant is the tenant_id of the stream; zero for none.
+func (st *Stream) Tenant() [16]byte { return st.tenant }
 
 // over says that the server has had its last word on st.
 func (st *Stream) over() bool { return st.failed || st.gone }
@@ -118,9 +127,18 @@ func (c *Conn) fail(now time.Time, st *Stream, reason spec.Reason, retry time.Du
 	c.leave()
 }
 
-// request reads the START of an admitted stream (OAP-OBJ-001, 011, 002, 005).
+// request reads the START of an admitted stream (OAP-OBJ-001, 011, 002, 005; CAP-ISS-001). What a passport request says
+// is the shell's to read.
 func (st *Stream) request(f *wire.Frame) spec.Reason {
-	if f.Proto != spec.ProtoObjects || f.Flags&spec.FlagAppE2E != 0 {
+	switch {
+	case f.Flags&spec.FlagAppE2E != 0:
+		return spec.Unsupported
+	case f.Proto == spec.ProtoPassport && len(f.Data) > spec.MaxPassport:
+		return spec.Malformed
+	case f.Proto == spec.ProtoPassport:
+		st.Doc = bytes.Clone(f.Data)
+		return spec.None
+	case f.Proto != spec.ProtoObjects:
 		return spec.Unsupported
 	}
 	if reason := wire.ParseRequest(f.Data, &st.Req); reason != spec.None {
