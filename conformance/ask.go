@@ -174,7 +174,7 @@ func (c *Conn) Each(corrs []uint64, do func(f refwire.Frame, corr uint64)) {
 }
 
 // pulse asks for something harmless, where the node has something to ask for, and demands an answer. That the node is
-// too busy for it, and says so in the words of the law, is one.
+// too busy for it, or wants another capability than the suite has left, and says so in the words of the law, is one.
 func (c *Conn) pulse() {
 	if !c.t.s.features[FeatureObjects] {
 		return
@@ -185,7 +185,7 @@ func (c *Conn) pulse() {
 		c.answered(f, corr, "has")
 		return
 	}
-	c.refused(f, corr, spec.Quota, spec.TooManyStreams, spec.NotReady, spec.Draining)
+	c.refused(f, corr, spec.Quota, spec.TooManyStreams, spec.NotReady, spec.Draining, spec.Unauth, spec.Forbidden)
 }
 
 // Chunks cuts data into DATA frames of a put. named says whether they carry the address.

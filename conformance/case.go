@@ -58,6 +58,13 @@ func Cases() []Case {
 		capacityCases(),
 		drainCases(),
 		processCases(),
+		capTokenCases(),
+		capCaveatCases(),
+		capRequestCases(),
+		capLifeCases(),
+		tlsCases(),
+		unixCases(),
+		auditCases(),
 		vectorCases(),
 	)
 }

@@ -145,6 +145,7 @@ func httpPersistent(t *T) {
 	}
 	host := "Host: " + t.base.Host + "\r\n\r\n"
 	t.take(3)
+	host = strings.TrimSuffix(host, "\r\n") + strings.Join(authorized(t.cap, nil), "") + "\r\n\r\n"
 	raw.Write("GET /healthz HTTP/1.1\r\n" + host + "HEAD " + path + " HTTP/1.1\r\n" + host + "GET " + path + " HTTP/1.1\r\n" + host)
 	t.Want(raw.Response("GET"), 200)
 	t.Want(raw.Response("HEAD"), 200)

@@ -115,7 +115,7 @@ func httpProblemLeaks(t *T) {
 		{coded("zstd", data), spec.Malformed},
 		{coded("br", data), spec.UnsupportedEncoding},
 		{Request{Method: "POST", Path: "/put", Headers: []string{"Content-Range: " + canary}, Body: data}, spec.Malformed},
-		{Request{Method: "GET", Path: Object(t.Absent()), Headers: []string{"Authorization: Macaroon " + canary, "Cookie: s=" + canary}}, spec.NotFound},
+		{Request{Method: "GET", Path: Object(t.Absent()), Headers: []string{"Authorization: Macaroon " + canary, "Cookie: s=" + canary}}, spec.Unauth},
 	} {
 		resp := t.Do(x.r)
 		t.Refuses(resp, x.reason)

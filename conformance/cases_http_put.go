@@ -269,7 +269,8 @@ func httpRefusedHead(t *T) {
 func httpNoSmuggling(t *T) {
 	data := t.Bytes(40)
 	t.Owe(AddressOf(data))
-	hidden := fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n%s", Object(AddressOf(data)), t.base.Host, len(data), data)
+	head := append([]string{"PUT " + Object(AddressOf(data)) + " HTTP/1.1", "Host: " + t.base.Host, fmt.Sprintf("Content-Length: %d", len(data))}, authorized(t.cap, nil)...)
+	hidden := strings.Join(head, "\r\n") + "\r\n\r\n" + string(data)
 	t.Control(func() {
 		raw := t.Raw()
 		raw.Write(hidden)

@@ -18,13 +18,18 @@ import (
 // The flags of the suite, behind -args. Each has an environment variable MICRO_CONFORMANCE_… of the same name, which
 // is weaker.
 var (
-	nodeHTTP = flag.String("node.http", "", "base `URL` of the HTTP surface of the node to test (MICRO_CONFORMANCE_NODE_HTTP)")
-	nodeOAP  = flag.String("node.oap", "", "`URL` of the OAP/1 surface of the node to test (MICRO_CONFORMANCE_NODE_OAP)")
-	nodeBin  = flag.String("node.binary", "", "`program` with the command line of micronode, for cases that need processes of their own (MICRO_CONFORMANCE_NODE_BINARY)")
-	seedFlag = flag.Uint64("seed", 0, "seed of every random choice; 0 for a new one (MICRO_CONFORMANCE_SEED)")
-	report   = flag.String("report", "", "`directory` for result.json (MICRO_CONFORMANCE_REPORT)")
-	runLevel = flag.String("run-level", "", "must, should or all: which cases to run (MICRO_CONFORMANCE_RUN_LEVEL)")
-	maxRPS   = flag.Float64("max-rps", 0, "bound on requests per second to a node that is given; 0 for 250 (MICRO_CONFORMANCE_MAX_RPS)")
+	nodeHTTP    = flag.String("node.http", "", "base `URL` of the HTTP surface of the node to test (MICRO_CONFORMANCE_NODE_HTTP)")
+	nodeOAP     = flag.String("node.oap", "", "`URL` of the OAP/1 surface of the node to test (MICRO_CONFORMANCE_NODE_OAP)")
+	nodeHTTPS   = flag.String("node.https", "", "`URL` of the HTTP surface behind TLS, if there is one (MICRO_CONFORMANCE_NODE_HTTPS)")
+	nodeOAPTLS  = flag.String("node.oap-tls", "", "`URL` of the OAP/1 surface behind TLS, if there is one (MICRO_CONFORMANCE_NODE_OAP_TLS)")
+	nodeUnix    = flag.String("node.unix", "", "`URL` of the Unix socket, if there is one: unix:/path (MICRO_CONFORMANCE_NODE_UNIX)")
+	fingerprint = flag.String("node.fingerprint", "", "SHA-256 of the certificate as the node announced it: sha256:`hex` (MICRO_CONFORMANCE_NODE_FINGERPRINT)")
+	nodeCap     = flag.String("node.cap", "", "`token` that allows every operation, or @file with one (MICRO_CONFORMANCE_NODE_CAP)")
+	nodeBin     = flag.String("node.binary", "", "`program` with the command line of micronode, for cases that need processes of their own (MICRO_CONFORMANCE_NODE_BINARY)")
+	seedFlag    = flag.Uint64("seed", 0, "seed of every random choice; 0 for a new one (MICRO_CONFORMANCE_SEED)")
+	report      = flag.String("report", "", "`directory` for result.json (MICRO_CONFORMANCE_REPORT)")
+	runLevel    = flag.String("run-level", "", "must, should or all: which cases to run (MICRO_CONFORMANCE_RUN_LEVEL)")
+	maxRPS      = flag.Float64("max-rps", 0, "bound on requests per second to a node that is given; 0 for 250 (MICRO_CONFORMANCE_MAX_RPS)")
 )
 
 // ownRate is the rate at which the suite's own node runs, so that admission does not pace it.
@@ -88,8 +93,13 @@ func config(t *testing.T) Config {
 		seed = uint64(time.Now().UnixNano())
 	}
 	cfg := Config{
-		HTTP:   option("node.http", *nodeHTTP, ""),
-		OAP:    option("node.oap", *nodeOAP, ""),
+		HTTP: option("node.http", *nodeHTTP, ""),
+		OAP:  option("node.oap", *nodeOAP, ""),
+		Doors: Doors{
+			HTTPS: option("node.https", *nodeHTTPS, ""), OAPTLS: option("node.oap-tls", *nodeOAPTLS, ""),
+			Unix: option("node.unix", *nodeUnix, ""), Fingerprint: option("node.fingerprint", *fingerprint, ""),
+		},
+		Cap:    option("node.cap", *nodeCap, ""),
 		Binary: option("node.binary", *nodeBin, ""),
 		MaxRPS: number("max-rps", option("max-rps", fmt.Sprint(*maxRPS), "250")),
 		Seed:   seed,
@@ -97,17 +107,31 @@ func config(t *testing.T) Config {
 	if (cfg.HTTP == "") != (cfg.OAP == "") {
 		t.Fatal("a target needs both -node.http and -node.oap")
 	}
+	if file, isFile := strings.CutPrefix(cfg.Cap, "@"); isFile {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatalf("node.cap: %v", err)
+		}
+		cfg.Cap = strings.TrimSpace(string(text))
+	}
 	if cfg.HTTP != "" {
 		return cfg
 	}
 	if cfg.Binary == "" {
 		cfg.Binary = buildNode(t)
 	}
-	process, err := StartProcess(cfg.Binary, 20*time.Second, "--rate", ownRate)
+	dir, err := os.MkdirTemp("", "mn") // short: the path of a socket has little room
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	process, err := StartProcess(cfg.Binary, 20*time.Second, "--rate", ownRate,
+		"--https", "127.0.0.1:0", "--oap-tls", "127.0.0.1:0", "--unix", filepath.Join(dir, "s.sock"))
 	if err != nil {
 		t.Fatalf("the node does not start: %v", err)
 	}
 	cfg.Process, cfg.HTTP, cfg.OAP, cfg.MaxRPS = process, process.HTTP, process.OAP, 0
+	cfg.Doors, cfg.Cap = process.Doors, process.Token
 	return cfg
 }
 

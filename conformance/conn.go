@@ -14,10 +14,11 @@ import (
 // side can block the other by accident. Its methods are for one goroutine, and end the case when the node breaks the
 // framing: an illegal frame from the node is never skipped.
 type Conn struct {
-	p  *Peer
-	t  *T
-	nc net.Conn
-	tr *transcript
+	p   *Peer
+	t   *T
+	nc  net.Conn
+	tr  *transcript
+	cap []byte // of every START that does not bring its own
 
 	max     uint32 // max_frame in force: HELLO lowers it
 	corr    uint64 // of the latest START
@@ -44,14 +45,11 @@ func (p *Peer) Dial() *Conn { return p.dial(0) }
 func (p *Peer) dial(size int) *Conn {
 	t := p.t
 	p.usedOAP.Store(true)
-	nc, err := t.s.dial(t.ctx, p.oap)
+	nc, err := p.connect(p.oap, "oap/1", size)
 	if err != nil {
 		t.Failf("no OAP/1 connection: %v", err)
 	}
-	if tcp, ok := nc.(*net.TCPConn); ok && size > 0 {
-		tcp.SetReadBuffer(size)
-	}
-	c := &Conn{p: p, t: t, nc: nc, tr: t.script("oap " + p.oap), max: spec.MaxFrame, streams: map[uint64]stream{}, arrived: make(chan struct{}, 1)}
+	c := &Conn{p: p, t: t, nc: nc, cap: p.cap, tr: t.script("oap " + p.oap), max: spec.MaxFrame, streams: map[uint64]stream{}, arrived: make(chan struct{}, 1)}
 	t.onClose(func() { nc.Close() })
 	go c.collect()
 	return c
@@ -117,8 +115,8 @@ func (c *Conn) Trickle(b []byte, n int) {
 // CloseWrite ends the sending direction only.
 func (c *Conn) CloseWrite() {
 	c.tr.remark("half-close")
-	if tcp, ok := c.nc.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
 	}
 }
 
@@ -126,6 +124,9 @@ func (c *Conn) CloseWrite() {
 func (c *Conn) Seal(frames ...refwire.Frame) []byte {
 	var all []byte
 	for _, f := range frames {
+		if f.Flags&spec.FlagStart != 0 && f.Cap == nil {
+			f.Cap = c.cap // a case that wants none says so with an empty slice
+		}
 		f.Seal()
 		b := refwire.Encode(f)
 		if r := refwire.Decode(b, c.max); r.Verdict != refwire.Accept || r.N != len(b) {

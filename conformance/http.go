@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/rustyonions/micronode/model/refcap"
 	"github.com/rustyonions/micronode/spec"
 )
 
@@ -70,7 +71,7 @@ func (p *Peer) try(r Request) (*Response, error) {
 	if len(r.Body) > spec.MaxBody {
 		hr.Header.Set("Expect", "100-continue") // so that a refusal is not lost behind a body that nobody reads
 	}
-	for _, h := range r.Headers {
+	for _, h := range authorized(p.cap, r.Headers) {
 		name, value, ok := strings.Cut(h, ": ")
 		if !ok {
 			t.Harnessf("header %q", h)
@@ -85,6 +86,23 @@ func (p *Peer) try(r Request) (*Response, error) {
 	}
 	defer res.Body.Close()
 	return whole(tr, res), nil
+}
+
+// authorized is headers with the capability among them, where there is one and headers have no Authorization.
+func authorized(capability []byte, headers []string) []string {
+	isOne := func(h string) bool {
+		name, _, _ := strings.Cut(h, ":")
+		return strings.EqualFold(name, "Authorization")
+	}
+	if capability == nil || slices.ContainsFunc(headers, isOne) {
+		return headers
+	}
+	return append([]string{authorization(capability)}, headers...)
+}
+
+// authorization is the header of CAP-TOK-003.
+func authorization(capability []byte) string {
+	return "Authorization: Macaroon " + refcap.Text(capability)
 }
 
 // whole reads the body of res and writes the transcript.
@@ -110,6 +128,7 @@ func (p *Peer) http() *http.Client {
 		patience := p.t.Patience()
 		transport := &http.Transport{
 			DialContext:           (&net.Dialer{Timeout: patience}).DialContext,
+			TLSClientConfig:       clientTLS("http/1.1"),
 			DisableCompression:    true,
 			ResponseHeaderTimeout: patience, // from the end of the request
 			ExpectContinueTimeout: patience,

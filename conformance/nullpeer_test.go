@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rustyonions/micronode/model/refcap"
 	"github.com/rustyonions/micronode/model/refwire"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -86,7 +87,7 @@ func greeting(then func(net.Conn, refwire.Frame) bool) func(net.Conn) {
 				buf = buf[r.N:]
 				if f := r.Frame; !greeted {
 					greeted = true
-					reply := `{"max_frame":1048576,"max_inflight":64,"flags_supported":["REQ","RESP","EVENT","START","END"],"versions":[1],"transports":["tcp"],"features":["objects"],"amnesia":true}`
+					reply := `{"max_frame":1048576,"max_inflight":64,"flags_supported":["REQ","RESP","EVENT","START","END"],"versions":[1],"transports":["tcp"],"features":["objects","capabilities","passport","audit","tls","unix-socket"],"amnesia":true}`
 					c.Write(sealed(refwire.Frame{Flags: spec.FlagResp, Code: spec.CodeOK, Corr: f.Corr, Payload: []byte(reply)}))
 				} else if !then(c, f) {
 					return
@@ -180,11 +181,18 @@ func (p nullPeer) listen(done <-chan struct{}) (httpURL, oapURL string, err erro
 
 // program is an executable that looks like `micronode run --json`: it announces the peer at these addresses and ends
 // with 0 on a signal. So cases with processes of their own meet null peers too.
-func program(t *testing.T, httpURL, oapURL string) string {
+func program(t *testing.T, cfg Config) string {
 	path := filepath.Join(t.TempDir(), "micronode")
+	line, err := json.Marshal(map[string]string{
+		"event": "listening", "http": cfg.HTTP, "oap": cfg.OAP, "https": cfg.HTTPS, "oap_tls": cfg.OAPTLS, "unix": cfg.Unix,
+		"fingerprint": cfg.Fingerprint, "name": "null", "identity": strings.Repeat("0", 32), "token": cfg.Cap,
+	})
+	if err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
 	script := "#!/bin/sh\n" +
 		"trap 'exit 0' TERM INT\n" +
-		fmt.Sprintf("printf '{\"event\":\"listening\",\"http\":\"%s\",\"oap\":\"%s\"}\\n'\n", httpURL, oapURL) +
+		fmt.Sprintf("printf '%%s\\n' '%s'\n", line) +
 		"while :; do sleep 1 >/dev/null 2>&1 & wait $!; done\n"
 	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Errorf("%s: %v", path, err)
@@ -200,10 +208,17 @@ func runNull(t *testing.T, p nullPeer, corpus *Corpus, cases []Case, reactionOnl
 		t.Errorf("%s: %v", p.name, err)
 		return nil, nil
 	}
-	suite, err := New(Config{
-		HTTP: httpURL, OAP: oapURL, Binary: program(t, httpURL, oapURL),
+	cfg := Config{
+		HTTP: httpURL, OAP: oapURL, Cap: warrantText(),
+		// What answers there does not speak TLS, and nothing is at the path.
+		Doors: Doors{
+			HTTPS: strings.Replace(httpURL, "http", "https", 1), OAPTLS: strings.Replace(oapURL, "oap", "oap+tls", 1),
+			Unix: "unix:" + filepath.Join(t.TempDir(), "s.sock"), Fingerprint: "sha256:" + strings.Repeat("0", 64),
+		},
 		Seed: 1, Parallel: 48, Patience: 300 * time.Millisecond, Corpus: corpus, ReactionOnly: reactionOnly,
-	})
+	}
+	cfg.Binary = program(t, cfg)
+	suite, err := New(cfg)
 	if err != nil {
 		t.Errorf("%s: %v", p.name, err)
 		return nil, nil
@@ -215,6 +230,11 @@ func runNull(t *testing.T, p nullPeer, corpus *Corpus, cases []Case, reactionOnl
 		}
 	}
 	return passed, all
+}
+
+// warrantText is a token that looks like that of a node.
+func warrantText() string {
+	return refcap.New([]byte("nobody's key"), refcap.Identifier(1, [8]byte{1}, [16]byte{2}), "null").With("exp <= 1999999999", "aud = null").Text()
 }
 
 func loadCorpus(t *testing.T) *Corpus {
@@ -264,7 +284,11 @@ func TestReactionsAlone(t *testing.T) {
 	corpus := loadCorpus(t)
 	// These peers do greet, and say that they are alive, as the law wants it.
 	greets := []string{"frm-header-layout", "frm-hello-cut", "hel-answer"}
+	mute := []string{"tls-plain"} // plain bytes may well be answered with nothing
 	leaning := map[string][]string{
+		"accept-and-close": mute,
+		"echo":             mute,
+		"silent":           mute,
 		"always-200":       slices.Concat(greets, []string{"vec-sessions-oap-hel-007"}),
 		"always-404":       slices.Concat(greets, []string{"http-no-smuggling", "vec-sessions-oap-hel-007"}),
 		"always-malformed": slices.Concat(greets, []string{"vec-frames-oap-frm-002", "vec-sessions-oap-hel-007"}),

@@ -20,8 +20,12 @@ const keptOutput = 16 << 10
 
 // Process is a node that the suite started. Its methods are safe for concurrent use.
 type Process struct {
-	HTTP string // base URL, as announced
-	OAP  string // URL, as announced
+	HTTP     string // base URL, as announced
+	OAP      string // URL, as announced
+	Doors           // the other listeners, as announced
+	Name     string // of the node, as announced
+	Identity string // id of the node's keys, as announced
+	Token    string // the bootstrap token (CAP-ROL-004), "" where none was announced
 
 	cmd    *exec.Cmd
 	stderr tail
@@ -69,12 +73,17 @@ func StartProcess(binary string, patience time.Duration, args ...string) (*Proce
 
 // announced reads {"event":"listening","http":"http://…","oap":"oap://…"}; later members may be added.
 func (p *Process) announced(line string) error {
-	var l struct{ Event, HTTP, OAP string }
+	var l struct {
+		Event, HTTP, OAP, HTTPS, Unix, Fingerprint, Name, Identity, Token string
+
+		OAPTLS string `json:"oap_tls"`
+	}
 	if err := json.Unmarshal([]byte(line), &l); err != nil || l.Event != "listening" {
 		p.Wait(time.Second)
-		return fmt.Errorf("the first line on stdout is %q, not the listening event\n%s", line, p.lastWords())
+		return fmt.Errorf("the first line on stdout is %q, not the listening event\n%s", redacted(line), p.lastWords())
 	}
-	p.HTTP, p.OAP = l.HTTP, l.OAP
+	p.HTTP, p.OAP, p.Name, p.Identity, p.Token = l.HTTP, l.OAP, l.Name, l.Identity, l.Token
+	p.Doors = Doors{HTTPS: l.HTTPS, OAPTLS: l.OAPTLS, Unix: l.Unix, Fingerprint: l.Fingerprint}
 	return nil
 }
 

@@ -17,23 +17,24 @@ import (
 // RawHTTP is one connection to the HTTP surface on which a case writes its own bytes. Its methods are for one
 // goroutine.
 type RawHTTP struct {
-	p  *Peer
-	t  *T
-	nc net.Conn
-	br *bufio.Reader
-	tr *transcript
+	p   *Peer
+	t   *T
+	nc  net.Conn
+	br  *bufio.Reader
+	tr  *transcript
+	cap []byte // of every Head without an Authorization of its own
 }
 
 // Raw connects to the HTTP surface and sends nothing.
 func (p *Peer) Raw() *RawHTTP {
 	t := p.t
 	p.usedHTTP.Store(true)
-	nc, err := t.s.dial(t.ctx, p.base.Host)
+	nc, err := p.connect(p.base.Host, "http/1.1", 0)
 	if err != nil {
 		t.Failf("no HTTP connection: %v", err)
 	}
 	t.onClose(func() { nc.Close() })
-	return &RawHTTP{p: p, t: t, nc: nc, br: bufio.NewReader(nc), tr: t.script("http " + p.base.Host)}
+	return &RawHTTP{p: p, t: t, cap: p.cap, nc: nc, br: bufio.NewReader(nc), tr: t.script("http " + p.base.Host)}
 }
 
 // Write sends text as it is. That the node may have closed the connection is for the reaction to say.
@@ -45,18 +46,18 @@ func (r *RawHTTP) Write(text string) {
 	}
 }
 
-// Head sends a request head with Host and these header lines.
+// Head sends a request head with Host, these header lines and, where none of them is an Authorization, the capability.
 func (r *RawHTTP) Head(method, path string, headers ...string) {
 	r.p.take(1)
-	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: " + r.p.base.Host}, headers...)
+	lines := append([]string{method + " " + path + " HTTP/1.1", "Host: " + r.p.base.Host}, authorized(r.cap, headers)...)
 	r.Write(strings.Join(lines, "\r\n") + "\r\n\r\n")
 }
 
 // CloseWrite ends the sending direction only.
 func (r *RawHTTP) CloseWrite() {
 	r.tr.remark("half-close")
-	if tcp, ok := r.nc.(*net.TCPConn); ok {
-		tcp.CloseWrite()
+	if half, ok := r.nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
 	}
 }
 

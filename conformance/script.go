@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"reflect"
 	"slices"
 	"strings"
@@ -171,6 +172,13 @@ func (pl *player) bytes(s vectors.Send) []byte {
 			pl.t.Harnessf("a script names the flag %q, which does not exist", name)
 		}
 		f.Flags |= flag
+	}
+	if f.Flags&spec.FlagStart != 0 && len(f.Cap) == 0 {
+		f.Cap = pl.p.cap
+		// A frame that is padded to some length keeps it.
+		if pad := len(f.Payload) - len(bytes.TrimRight(f.Payload, " ")); pad > len(f.Cap) {
+			f.Payload = f.Payload[:len(f.Payload)-len(f.Cap)]
+		}
 	}
 	return sealed(f)
 }

@@ -30,8 +30,13 @@ const (
 
 // Config is what a Suite is made from. HTTP and OAP are required.
 type Config struct {
-	HTTP string // base URL of the HTTP surface: http://host:port
-	OAP  string // URL of the OAP/1 surface: oap://host:port
+	HTTP  string // base URL of the HTTP surface: http://host:port
+	OAP   string // URL of the OAP/1 surface: oap://host:port
+	Doors        // further ways into the node, each optional
+
+	// Cap is the capability, as text, that every request carries unless its case says otherwise; "" for none. It has
+	// to allow every operation, issuing among them.
+	Cap string
 
 	// Process is the node's process where the suite started it, else nil. Its life is the caller's.
 	Process *Process
@@ -57,9 +62,11 @@ type Suite struct {
 	httpBase *url.URL
 	oapAddr  string
 	pace     *rate.Limiter
-	locks    sync.Map // name -> *sync.Mutex; for resources that can not be namespaced
-	corpus   func() (*Corpus, error)
-	broken   sync.Map // id of a script of the vectors that failed -> why, so that its many users need not wait for it
+
+	capability []byte   // Config.Cap, binary
+	locks      sync.Map // name -> *sync.Mutex; for resources that can not be namespaced
+	corpus     func() (*Corpus, error)
+	broken     sync.Map // id of a script of the vectors that failed -> why, so that its many users need not wait for it
 
 	patience time.Duration   // set by calibrate, before the first case
 	rtt      time.Duration   // the shortest that was measured, or 0
@@ -78,6 +85,12 @@ func New(cfg Config) (*Suite, error) {
 	}
 	s.httpBase = base
 	if s.oapAddr, err = oapAddress(cfg.OAP); err != nil {
+		return nil, err
+	}
+	if s.capability, err = readCapability(cfg.Cap); err != nil {
+		return nil, errors.New("conformance: the capability is not the base64url text of CAP-TOK-002")
+	}
+	if err := cfg.Doors.check(); err != nil {
 		return nil, err
 	}
 	if cfg.MaxRPS < 0 || cfg.Parallel < 0 || cfg.Patience < 0 {

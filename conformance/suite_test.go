@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/hex"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/rustyonions/micronode/model/refcap"
 	"github.com/rustyonions/micronode/model/refwire"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -141,6 +143,11 @@ func TestConfig(t *testing.T) {
 	if _, err := New(good); err != nil {
 		t.Error(err)
 	}
+	full := good
+	full.Cap, full.Doors = warrantText(), Doors{HTTPS: "https://h:1", OAPTLS: "oap+tls://h:2", Unix: "unix:/s", Fingerprint: "sha256:" + strings.Repeat("0a", 32)}
+	if _, err := New(full); err != nil {
+		t.Error(err)
+	}
 	for name, alter := range map[string]func(*Config){
 		"no HTTP":           func(c *Config) { c.HTTP = "" },
 		"HTTP without port": func(c *Config) { c.HTTP = "http://localhost" },
@@ -148,6 +155,11 @@ func TestConfig(t *testing.T) {
 		"no OAP":            func(c *Config) { c.OAP = "" },
 		"OAP with a path":   func(c *Config) { c.OAP = "oap://127.0.0.1:2/x" },
 		"OAP over TLS":      func(c *Config) { c.OAP = "oap+tls://127.0.0.1:2" },
+		"capability":        func(c *Config) { c.Cap = "no=token" },
+		"HTTPS":             func(c *Config) { c.HTTPS = "http://127.0.0.1:1" },
+		"OAP behind TLS":    func(c *Config) { c.OAPTLS = "oap://127.0.0.1:1" },
+		"Unix socket":       func(c *Config) { c.Doors.Unix = "here/s.sock" },
+		"fingerprint":       func(c *Config) { c.Fingerprint = "sha256:00" },
 		"negative rate":     func(c *Config) { c.MaxRPS = -1 },
 		"negative cases":    func(c *Config) { c.Parallel = -1 },
 		"negative patience": func(c *Config) { c.Patience = -1 },
@@ -157,6 +169,39 @@ func TestConfig(t *testing.T) {
 		if _, err := New(bad); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// Reports are handed around, and what was sent is in them (AMN-LOG-002).
+func TestNoTokenIsShown(t *testing.T) {
+	t.Parallel()
+	cfg := greeter(t)
+	cfg.Cap = warrantText()
+	suite, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	capability, _ := refcap.Binary(cfg.Cap)
+	results := suite.Run(t.Context(), []Case{{ID: "tells", Rules: []string{"OAP-FRM-001"}, Level: spec.Must, Run: func(t *T) {
+		t.Control(func() { t.Hello().Fence() })
+		t.Get("/healthz")
+		raw := t.Raw()
+		raw.Head("GET", "/healthz")
+		raw.Response("GET")
+		c := t.Hello()
+		c.Fence()
+		c.Write(sealed(refwire.Frame{Flags: start | spec.FlagEnd, Cap: capability, Proto: spec.ProtoObjects, Corr: 9, Payload: []byte("{}")}))
+		t.Check(false, "the token is %s, the header %s", cfg.Cap, authorization(capability))
+	}}}, nil)
+	r := results[0]
+	all := r.Detail + r.Transcript
+	for _, secret := range []string{cfg.Cap, cfg.Cap[20:60], hex.EncodeToString(capability)[:60], hex.EncodeToString(capability[20:40])} {
+		if strings.Contains(all, secret) {
+			t.Errorf("the report has %q in it:\n%s", secret, all)
+		}
+	}
+	if r.Verdict != Fail || strings.Count(r.Detail, "[redacted]") != 2 || !strings.Contains(r.Transcript, "[redacted]") {
+		t.Errorf("%s: %s\n%s", r.Verdict, r.Detail, r.Transcript)
 	}
 }
 

@@ -56,7 +56,7 @@ type T struct {
 func newT(ctx context.Context, s *Suite, c Case) *T {
 	seed := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.cfg.Seed, c.ID))
 	t := &T{s: s, c: c, ctx: ctx, begin: time.Now(), rng: rand.NewChaCha8(seed)}
-	t.Peer = &Peer{t: t, base: s.httpBase, oap: s.oapAddr, Process: s.cfg.Process}
+	t.Peer = &Peer{t: t, site: &site{base: s.httpBase, oap: s.oapAddr, doors: s.cfg.Doors, paced: true, Process: s.cfg.Process}, cap: s.capability}
 	t.peers = []*Peer{t.Peer}
 	return t
 }
@@ -97,7 +97,7 @@ func (s *Suite) run(ctx context.Context, c Case) (res Result) {
 	if end.verdict == Pass {
 		end.detail = t.note
 	}
-	res.Verdict, res.Detail, res.Transcript = end.verdict, end.detail, script
+	res.Verdict, res.Detail, res.Transcript = end.verdict, redacted(end.detail), redacted(script)
 	return res
 }
 
@@ -246,6 +246,11 @@ func (t *T) Harnessf(format string, args ...any) {
 // Untestablef ends the case: this machine or this target does not let it run.
 func (t *T) Untestablef(format string, args ...any) {
 	panic(ending{Untestable, fmt.Sprintf(format, args...)})
+}
+
+// Unsupportedf ends the case: it needs a means that this run does not have.
+func (t *T) Unsupportedf(format string, args ...any) {
+	panic(ending{Unsupported, fmt.Sprintf(format, args...)})
 }
 
 // Notef keeps something for the report that is neither right nor wrong.
