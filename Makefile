@@ -41,11 +41,14 @@ schedules: ## all interleavings of the scenarios
 lin: ## HISTORIES random concurrent histories of the store, a twentieth as many of a node; SEED=0 is a new one
 	go test -count=1 -timeout 30m ./chaos/linear -run 'Histories$$' -v -args -histories=$(or $(HISTORIES),20000) -seed=$(or $(SEED),0) -out=$(CURDIR)/out/linear
 
+mutants: ## break the node in every way of cmd/mutants/mutants.json; each has to be noticed by the check that is named for it; ONLY=cap
+	go run ./cmd/mutants $(if $(ONLY),-only '$(ONLY)')
+
 evidence: ## run the checks that leave figures and write out/evidence/evidence.html (and .json); anything missing or empty is red
 	go run ./cmd/evidence -fuzz $(BUDGET) $(if $(FULL),-full -tours)
 
 bench: ## benchmarks with their floors in the same run, readable by benchstat
-	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/server
+	go test -run '^$$' -bench . -count $(or $(COUNT),5) ./impl/wire ./impl/store/... ./impl/session ./impl/gate ./impl/capability ./impl/keys ./impl/channel ./impl/audit ./impl/server
 
 lint: ## gofmt, go vet on linux and darwin, golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go' | grep -v testdata))" || { gofmt -l $$(git ls-files '*.go' | grep -v testdata); exit 1; }

@@ -19,7 +19,7 @@ import (
 )
 
 // plannedCeiling is how many rules spec/planned.txt may list. It goes down when an area is built, and never up.
-const plannedCeiling = 153
+const plannedCeiling = 62
 
 // waived lists MUST rules of built areas that no test covers, with the reason. It is better short.
 var waived = map[string]string{}

@@ -17,6 +17,7 @@ import (
 	"github.com/rustyonions/micronode/chaos/linear"
 	"github.com/rustyonions/micronode/impl/server"
 	"github.com/rustyonions/micronode/impl/wire"
+	"github.com/rustyonions/micronode/model/refcap"
 	"github.com/rustyonions/micronode/spec"
 )
 
@@ -31,6 +32,9 @@ const patience = 30 * time.Second
 type node struct {
 	t *testing.T
 	n *server.Node
+	// token is the bootstrap token of the node, in text, and capability the same in binary form.
+	token      string
+	capability []byte
 	// opened are the clients, to be closed in the end.
 	opened []interface{ close() }
 }
@@ -44,7 +48,12 @@ func startNode(t *testing.T) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &node{t: t, n: n}
+	token := n.Bootstrap().Reveal()
+	capability, err := refcap.Binary(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &node{t: t, n: n, token: token, capability: capability}
 }
 
 func (n *node) stop() {
@@ -60,7 +69,7 @@ func (n *node) stop() {
 func (n *node) client(surface string) linear.Client {
 	n.t.Helper()
 	if surface == "http" {
-		c := &httpClient{t: n.t, base: "http://" + n.n.HTTPAddr(), tr: &http.Transport{DisableCompression: true, ResponseHeaderTimeout: patience}}
+		c := &httpClient{t: n.t, base: "http://" + n.n.HTTPAddr(), token: n.token, tr: &http.Transport{DisableCompression: true, ResponseHeaderTimeout: patience}}
 		n.opened = append(n.opened, c)
 		return c
 	}
@@ -68,7 +77,7 @@ func (n *node) client(surface string) linear.Client {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	c := &oapClient{t: n.t, c: conn, dec: wire.NewDecoder(spec.MaxFrame)}
+	c := &oapClient{t: n.t, c: conn, capability: n.capability, dec: wire.NewDecoder(spec.MaxFrame)}
 	n.opened = append(n.opened, c)
 	c.hello()
 	return c
@@ -97,9 +106,9 @@ func (n *node) gauge(name string) string {
 
 // httpClient asks over HTTP, on a connection of its own.
 type httpClient struct {
-	t    *testing.T
-	base string
-	tr   *http.Transport
+	t           *testing.T
+	base, token string
+	tr          *http.Transport
 }
 
 func (c *httpClient) Surface() string { return "http" }
@@ -136,6 +145,7 @@ func (c *httpClient) ask(method, path string, good func(*http.Response) linear.A
 
 // send sends a request and reads the reason of a refusal.
 func (c *httpClient) send(req *http.Request, good func(*http.Response) linear.Answer) linear.Answer {
+	req.Header.Set("Authorization", "Macaroon "+c.token)
 	res, err := c.tr.RoundTrip(req)
 	if errors.Is(err, errGivenUp) {
 		return linear.GivenUp
@@ -235,10 +245,11 @@ func (c *httpClient) get(r linear.Request, path string, payload []byte) linear.A
 
 // oapClient asks over OAP/1, one stream after the other on a connection of its own.
 type oapClient struct {
-	t    *testing.T
-	c    net.Conn
-	dec  *wire.Decoder
-	corr uint64
+	t          *testing.T
+	c          net.Conn
+	capability []byte // of every START
+	dec        *wire.Decoder
+	corr       uint64
 }
 
 func (c *oapClient) Surface() string { return "oap" }
@@ -256,7 +267,11 @@ func (c *oapClient) hello() {
 }
 
 func (c *oapClient) write(h wire.Header, payload []byte) error {
-	b, err := wire.AppendFrame(nil, &h, nil, payload)
+	var capability []byte
+	if h.Flags&spec.FlagStart != 0 {
+		capability = c.capability
+	}
+	b, err := wire.AppendFrame(nil, &h, capability, payload)
 	if err == nil {
 		_, err = c.c.Write(b)
 	}

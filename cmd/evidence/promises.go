@@ -35,8 +35,8 @@ func promises() []promise {
 	add("tlc", []string{"states", "depth"}, "ReadyWrites")
 	add("twins", []string{"run", "caught"}, "Session", "Cas", "Amnesia", "Readiness", "Capability", "ReadyWrites")
 	add("lockstep", []string{"steps", "actions"}, "session", "store", "amnesia", "gate", "capability")
-	add("tour", []string{"edges", "reachable", "walked"}, "Amnesia", "Amnesia-keys", "Cas", "Cas-rot", "Readiness", "Readiness-admission",
-		"Session", "Session-credit")
+	add("tour", []string{"edges", "reachable", "walked"}, "Amnesia", "Amnesia-keys", "Capability", "Capability-streams", "Cas", "Cas-rot",
+		"Readiness", "Readiness-admission", "Session", "Session-credit")
 	add("schedule", []string{"schedules", "steps", "points"}, "config-swap", "drain-cut", "drain-new", "drain-old", "drain-whole",
 		"readiness-flip", "revocation", "store", "store-compaction", "store-crowd", "store-repair")
 	add("history", []string{"histories", "operations", "width"}, "store", "node")

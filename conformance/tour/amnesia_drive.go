@@ -55,6 +55,7 @@ type amnesiaPut struct {
 type amnesiaClient struct {
 	link *link
 	web  *web
+	id   string // of the capability of link
 	put  *amnesiaPut
 	get  *openGet
 }
@@ -75,6 +76,7 @@ type amnesiaDrive struct {
 	drained [2]time.Time
 	said    []string
 
+	keys      []amnesiaKey         // the latest of each cell, also of an earlier life
 	addresses map[int]spec.Address // of objects, by number
 }
 
@@ -102,6 +104,7 @@ func (d *amnesiaDrive) address(n int) spec.Address {
 
 // walk takes the legs in order.
 func (d *amnesiaDrive) walk(legs []amnesiaLeg) error {
+	d.keys = make([]amnesiaKey, d.p.Keys)
 	d.content, d.clients, d.addresses = make([]int, d.p.Slots), make([]*amnesiaClient, d.p.Conns), map[int]spec.Address{}
 	defer d.leave()
 	for _, l := range legs {
@@ -134,7 +137,7 @@ func (d *amnesiaDrive) walk(legs []amnesiaLeg) error {
 // late says that a request came too late to be refused: with nothing in flight, a node that drains may have ended.
 func (d *amnesiaDrive) late(l amnesiaLeg) bool {
 	return l.from.Life == amnesia.Closing && !l.from.busy() && time.Since(d.drained[0]) > noticeTime &&
-		slices.Contains([]string{"Arrive", "Get", "Delete"}, l.op.Kind)
+		slices.Contains([]string{"Arrive", "Get", "Delete", "Present"}, l.op.Kind)
 }
 
 // leave ends the node, if it runs, and all connections.
@@ -190,8 +193,18 @@ func (d *amnesiaDrive) step(l amnesiaLeg) error {
 		d.node.Kill()
 		d.leave()
 		return nil
-	case "Overwrite", "Wipe":
+	case "Overwrite", "Wipe", "Purge":
 		return nil
+	case "MakeKey":
+		return d.makeKey(l)
+	case "Use":
+		return d.useKey(l)
+	case "Drop":
+		return d.dropKey(l)
+	case "Present":
+		return d.present(l, c)
+	case "Revoke":
+		return d.revokeToken(l, c)
 	case "Connect":
 		return d.connect(l)
 	case "Close":
@@ -231,14 +244,14 @@ func (d *amnesiaDrive) start(l amnesiaLeg) (err error) {
 		return err
 	}
 	clear(d.content)
-	if d.web, err = browse(d.node.HTTP); err != nil {
+	if d.web, err = d.node.browse(); err != nil {
 		return err
 	}
-	if d.eye, err = greet(d.node.OAP, 0); err != nil {
+	if d.eye, err = d.node.greet(0); err != nil {
 		return err
 	}
 	rest := strings.Repeat("ballast ", (casStore-d.p.Slots*slot)/8)
-	d.web.send("POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: " + strconv.Itoa(len(rest)) + "\r\n\r\n" + rest)
+	d.web.request("POST /put", "Content-Length: "+strconv.Itoa(len(rest))+"\r\n", rest)
 	if r, err := d.web.receive(http.MethodPost); err != nil || r.StatusCode != http.StatusCreated {
 		return d.fail("a put into a new node is answered %v (%v)", r.Response, err) // not created: something was left
 	}
@@ -248,11 +261,14 @@ func (d *amnesiaDrive) start(l amnesiaLeg) (err error) {
 func (d *amnesiaDrive) connect(l amnesiaLeg) (err error) {
 	c := &amnesiaClient{}
 	if l.op.Web {
-		if c.web, err = browse(d.node.HTTP); err == nil {
+		if c.web, err = d.node.browse(); err == nil {
 			_, err = c.web.ask(http.MethodGet, "/healthz")
 		}
 	} else {
-		c.link, err = greet(d.node.OAP, spec.MinMaxFrame)
+		c.link, err = d.node.greet(spec.MinMaxFrame)
+	}
+	if err == nil && c.link != nil {
+		err = d.lend(c)
 	}
 	if err == nil {
 		d.clients[l.op.Conn-1] = c
@@ -345,7 +361,7 @@ func (d *amnesiaDrive) observe(l amnesiaLeg) error {
 	if s.Life != amnesia.Up {
 		return nil
 	}
-	soon := l.op.Kind == "Close" || l.op.Kind == "Cancel" || l.op.Kind == "Done" || l.op.Kind == "Overwrite"
+	soon := l.op.Kind == "Close" || l.op.Kind == "Cancel" || l.op.Kind == "Done" || l.op.Kind == "Overwrite" || l.op.Kind == "Revoke"
 	for deadline := time.Now().Add(patience); ; {
 		var frames []byte
 		asked, free := d.eye.corr, int64(0)

@@ -141,10 +141,22 @@ func (pl amnesiaPlan) beyond(s amnesiaState, op amnesia.Op, action string) strin
 	}
 	const half = "a client that has sent half a frame can only send its rest, or go"
 	switch op.Kind {
-	case "MakeKey", "Use", "Expire", "Drop", "Purge":
-		return "the node has no keys yet"
-	case "Present", "Revoke":
-		return "the node takes no tokens yet"
+	case "MakeKey", "Use", "Drop", "Purge":
+		if pl.p.Keys == 1 {
+			return keysElsewhere
+		}
+		if op.Kind == "Purge" && slices.ContainsFunc(s.Conns, func(c amnesia.Conn) bool { return c.Doing != amnesia.Closed }) {
+			return "a node that drains forgets its keys when the last connection is closed"
+		}
+	case "Expire":
+		return keysExpire
+	case "Revoke":
+		switch {
+		case at.Half:
+			return half
+		case s.Life == amnesia.Closing:
+			return "a node that drains takes no request, and so no revocation"
+		}
 	case "Start":
 		if !slices.Contains([]string{"nothing", "amnesia", "something unreadable"}, op.Config) {
 			return "there is no way yet to ask for persistence"
@@ -185,6 +197,11 @@ func (pl amnesiaPlan) beyond(s amnesiaState, op amnesia.Op, action string) strin
 	return ""
 }
 
+const (
+	keysElsewhere = "what there is to see of keys is walked in Amnesia-keys"
+	keysExpire    = "a key ends with the last capability under it: the tour of capabilities waits for that"
+)
+
 // longest says that the end of a drain is the first clock to end: no half frame has been there for longer.
 func (amnesiaPlan) longest(s amnesiaState) bool {
 	return !slices.ContainsFunc(s.At, func(c amnesiaConn) bool { return c.Half && !c.Late })
@@ -192,8 +209,8 @@ func (amnesiaPlan) longest(s amnesiaState) bool {
 
 // why says why a step of the model that no plan reaches is out of reach; "" where there is no reason.
 func (pl amnesiaPlan) why(s amnesia.State, op amnesia.Op, action string, reached bool) string {
-	has := func(memory string) bool {
-		return slices.ContainsFunc(s.Conns, func(c amnesia.Conn) bool { return c.Buffer == memory })
+	key := func(use string) bool {
+		return slices.ContainsFunc(s.Keys, func(k amnesia.Cell) bool { return k.Use == use })
 	}
 	half := op.Conn > 0 && s.Conns[op.Conn-1].Doing == amnesia.Put && s.Conns[op.Conn-1].Buffer == amnesia.Payload
 	at := make([]amnesiaConn, len(s.Conns))
@@ -203,10 +220,10 @@ func (pl amnesiaPlan) why(s amnesia.State, op amnesia.Op, action string, reached
 	switch why := pl.beyond(amnesiaState{s, at, op.Conn}, op, action); {
 	case s.Life == amnesia.Persistent:
 		return "there is no way yet to ask for persistence"
-	case slices.ContainsFunc(s.Keys, func(k amnesia.Cell) bool { return k.Use != amnesia.None }):
-		return "the node has no keys yet"
-	case has(amnesia.Token):
-		return "the node takes no tokens yet"
+	case pl.p.Keys == 1 && (key(amnesia.Live) || key(amnesia.Ended)):
+		return keysElsewhere
+	case s.Life == amnesia.Up && key(amnesia.Ended):
+		return keysExpire
 	case why != "" && reached:
 		return why
 	case !reached:

@@ -14,7 +14,7 @@ import (
 // arrive sends half a frame of a put, or asks for one where a drain refuses it.
 func (d *amnesiaDrive) arrive(l amnesiaLeg, c *amnesiaClient) error {
 	if c.web != nil {
-		c.web.send("POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+		c.web.request("POST /put", "Content-Length: 0\r\n", "")
 		return d.refusedWeb(l, c, http.MethodPost)
 	}
 	var frames []byte
@@ -121,7 +121,7 @@ func (d *amnesiaDrive) commit(l amnesiaLeg, c *amnesiaClient) error {
 func (d *amnesiaDrive) get(l amnesiaLeg, c *amnesiaClient) error {
 	obj := d.stored(l, l.op.Slot)
 	if c.web != nil {
-		c.web.send("GET /o/" + obj.String() + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.web.request("GET /o/"+obj.String(), "", "")
 		return d.refusedWeb(l, c, http.MethodGet)
 	}
 	if l.reason != spec.None {

@@ -128,10 +128,10 @@ func (d *casDrive) start() (err error) {
 	}
 	d.lagging = map[int]bool{}
 	d.writers, d.readers, d.puts, d.gets = map[int]*link{}, map[int]*link{}, map[int]casPut{}, map[int]*openGet{}
-	if d.eye, err = greet(d.node.OAP, 0); err != nil {
+	if d.eye, err = d.node.greet(0); err != nil {
 		return err
 	}
-	if d.web, err = browse(d.node.HTTP); err != nil {
+	if d.web, err = d.node.browse(); err != nil {
 		return err
 	}
 	ballast := d.sc.ballast()

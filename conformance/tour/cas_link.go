@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rustyonions/micronode/model/refcap"
 	"github.com/rustyonions/micronode/model/refwire"
 	"github.com/rustyonions/micronode/spec"
 )
@@ -21,12 +22,15 @@ import (
 // link is a connection that was greeted, with streams that are opened one behind the other. It is for one goroutine.
 type link struct {
 	*conn
+	cap   []byte // of every START
 	corr  uint64 // of the latest stream
 	piece int    // bytes of the body of a DATA frame
 }
 
-// greet connects to url and says HELLO. maxFrame bounds the frames of both sides, in bytes; 0 leaves it to the law.
-func greet(url string, maxFrame int64) (*link, error) {
+// greet connects to the node and says HELLO. maxFrame bounds the frames of both sides, in bytes; 0 leaves it to the law.
+func (t *target) greet(maxFrame int64) (*link, error) { return greet(t.OAP, maxFrame, t.cap) }
+
+func greet(url string, maxFrame int64, token []byte) (*link, error) {
 	c, err := dial(url)
 	if err != nil {
 		return nil, err
@@ -40,7 +44,7 @@ func greet(url string, maxFrame int64) (*link, error) {
 		c.reset()
 		return nil, fmt.Errorf("HELLO is answered by %w", err)
 	}
-	l := &link{conn: c, piece: spec.MaxChunk}
+	l := &link{conn: c, cap: token, piece: spec.MaxChunk}
 	if maxFrame > 0 {
 		l.piece = int(maxFrame) - 512 // for header and JSON
 	}
@@ -54,7 +58,11 @@ func (l *link) open(flags spec.Flags, r refwire.Request) []byte {
 }
 
 func (l *link) frame(corr uint64, flags spec.Flags, payload []byte) []byte {
-	return seal(refwire.Frame{Flags: spec.FlagReq | flags, Proto: spec.ProtoObjects, Corr: corr, Payload: payload})
+	f := refwire.Frame{Flags: spec.FlagReq | flags, Proto: spec.ProtoObjects, Corr: corr, Payload: payload}
+	if flags&spec.FlagStart != 0 {
+		f.Cap = l.cap
+	}
+	return seal(f)
 }
 
 // data are DATA frames for body, which stands at from in a put of r.
@@ -213,16 +221,23 @@ func (g *openGet) rest(c *link) error {
 
 // web is a kept connection to the HTTP surface. It is for one goroutine.
 type web struct {
-	nc *net.TCPConn
-	br *bufio.Reader
+	nc    *net.TCPConn
+	br    *bufio.Reader
+	token string // of every request, in text
 }
 
-func browse(url string) (*web, error) {
-	nc, err := net.DialTimeout("tcp", strings.TrimPrefix(url, "http://"), patience)
+// browse connects to the HTTP surface of the node.
+func (t *target) browse() (*web, error) {
+	nc, err := net.DialTimeout("tcp", strings.TrimPrefix(t.HTTP, "http://"), patience)
 	if err != nil {
 		return nil, err
 	}
-	return &web{nc.(*net.TCPConn), bufio.NewReader(nc)}, nil
+	return &web{nc.(*net.TCPConn), bufio.NewReader(nc), refcap.Text(t.cap)}, nil
+}
+
+// request sends a request with the token; fields are further ones, each with its line end.
+func (w *web) request(line, fields, body string) {
+	w.send(line + " HTTP/1.1\r\nHost: x\r\nAuthorization: Macaroon " + w.token + "\r\n" + fields + "\r\n" + body)
 }
 
 // reset closes the connection without the courtesy of an end.
@@ -246,7 +261,11 @@ type reply struct {
 
 // receive reads the answer to a request with method.
 func (w *web) receive(method string) (reply, error) {
-	w.nc.SetReadDeadline(time.Now().Add(patience))
+	return w.receiveBy(method, time.Now().Add(patience))
+}
+
+func (w *web) receiveBy(method string, by time.Time) (reply, error) {
+	w.nc.SetReadDeadline(by)
 	resp, err := http.ReadResponse(w.br, &http.Request{Method: method})
 	if err != nil {
 		return reply{}, err
@@ -268,7 +287,7 @@ func (w *web) receive(method string) (reply, error) {
 
 // ask makes one request without a body.
 func (w *web) ask(method, path string) (reply, error) {
-	w.send(method + " " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	w.request(method+" "+path, "", "")
 	return w.receive(method)
 }
 
@@ -277,7 +296,7 @@ type upload struct{ *web }
 
 // upload begins one. It returns when the node waits for the body, or with the reason why it will not.
 func (w *web) upload() (upload, spec.Reason, error) {
-	w.send("POST /put HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+	w.request("POST /put", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", "")
 	r, err := w.receive(http.MethodPost)
 	if err == nil && r.StatusCode != http.StatusContinue && r.reason == spec.None {
 		err = fmt.Errorf("%w: an upload is answered %s before its body", errTour, r.Status)

@@ -17,7 +17,7 @@ func (d *casDrive) reader(r int) (*link, error) { return d.greeted(d.readers, r,
 
 func (d *casDrive) greeted(links map[int]*link, n int, maxFrame int64) (l *link, err error) {
 	if links[n] == nil {
-		links[n], err = greet(d.node.OAP, maxFrame)
+		links[n], err = d.node.greet(maxFrame)
 	}
 	return links[n], err
 }
@@ -41,7 +41,7 @@ func (d *casDrive) quiet(frames []refwire.Frame) error {
 
 func (d *casDrive) begin(l casLeg) error {
 	if l.op.Length == cas.None {
-		w, err := browse(d.node.HTTP)
+		w, err := d.node.browse()
 		if err != nil {
 			return err
 		}

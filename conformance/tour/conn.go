@@ -17,22 +17,35 @@ const patience = 4 * time.Second
 
 // conn is one OAP/1 connection of a tour. It is for one goroutine.
 type conn struct {
-	nc  *net.TCPConn
+	nc  socket
 	buf []byte
 	log []string // what went over it, newest last
 }
 
+// socket is a TCP connection or one to a Unix socket.
+type socket interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// dial connects to oap://host:port or unix:/path.
 func dial(url string) (*conn, error) {
-	nc, err := net.DialTimeout("tcp", strings.TrimPrefix(url, "oap://"), patience)
+	network, address := "tcp", strings.TrimPrefix(url, "oap://")
+	if path, ok := strings.CutPrefix(url, "unix:"); ok {
+		network, address = "unix", path
+	}
+	nc, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{nc: nc.(*net.TCPConn)}, nil
+	return &conn{nc: nc.(socket)}, nil
 }
 
 // reset closes the connection without the courtesy of an end.
 func (c *conn) reset() {
-	c.nc.SetLinger(0)
+	if tcp, ok := c.nc.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
 	c.nc.Close()
 }
 

@@ -9,5 +9,8 @@
 //	model graph ──▶ plan (what a client can bring about) ──▶ tours ──▶ node
 //	     └───────────── coverage: walked, or out of reach for a named reason
 //
-// The package reaches a node by process and socket only, and judges by spec, model and model/refwire.
+// Every request shows a capability: the bootstrap token that the node announces, and in the tour of capabilities, and of
+// amnesia, what was issued with it.
+//
+// The package reaches a node by process and socket only, and judges by spec, model, model/refwire and model/refcap.
 package tour

@@ -119,10 +119,10 @@ func (d *readyDrive) start() (err error) {
 		"--store-bytes", strconv.Itoa(casStore)); err != nil {
 		return err
 	}
-	if d.eye, err = browse(d.node.HTTP); err != nil || d.object == nil {
+	if d.eye, err = d.node.browse(); err != nil || d.object == nil {
 		return err
 	}
-	d.eye.send("POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: " + strconv.Itoa(len(d.object)) + "\r\n\r\n" + string(d.object))
+	d.eye.request("POST /put", "Content-Length: "+strconv.Itoa(len(d.object))+"\r\n", string(d.object))
 	if r, err := d.eye.receive(http.MethodPost); err != nil || r.StatusCode != http.StatusCreated {
 		return fmt.Errorf("put what will be read: %v %w", r.Response, err)
 	}
@@ -242,12 +242,12 @@ func (d *readyDrive) like(on readyConn) (*client, error) {
 func (d *readyDrive) connect(l readyLeg) (err error) {
 	c := &client{readyConn: l.op.On}
 	if c.Web {
-		if c.web, err = browse(d.node.HTTP); err != nil {
+		if c.web, err = d.node.browse(); err != nil {
 			return err
 		}
 		_, err = c.web.ask(http.MethodGet, "/healthz")
 	} else {
-		c.link, err = greet(d.node.OAP, spec.MinMaxFrame)
+		c.link, err = d.node.greet(spec.MinMaxFrame)
 	}
 	if l.reason != spec.None {
 		if err == nil {
@@ -349,9 +349,9 @@ func (d *readyDrive) refusedWeb(l readyLeg, c *client) error {
 	method, path := http.MethodGet, "/o/"+spec.Address{1}.String()
 	if l.op.Work == readiness.Write {
 		method, path = http.MethodPost, "/put"
-		c.web.send("POST /put HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+		c.web.request("POST /put", "Content-Length: 0\r\n", "")
 	} else {
-		c.web.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.web.request("GET "+path, "", "")
 	}
 	r, err := c.web.receive(method)
 	want := l.reason

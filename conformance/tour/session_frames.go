@@ -26,6 +26,7 @@ type scene struct {
 	held    bool         // the answer to a get waits for an ACK
 	stored  spec.Address // an object whose answer takes as many DATA frames as the model says
 	missing spec.Address // an address of nothing
+	cap     []byte       // the capability of every START
 }
 
 func (sc scene) corr(c int) uint64 {
@@ -82,6 +83,7 @@ func seal(f refwire.Frame) []byte {
 
 func (sc scene) start(f refwire.Frame, op sessionOp) []byte {
 	f.Flags |= spec.FlagStart
+	f.Cap = sc.cap
 	if op.End {
 		f.Flags |= spec.FlagEnd
 	}

@@ -289,6 +289,7 @@ func (r *sessionRun) launch(rate int) (*target, scene, error) {
 	if err != nil {
 		return nil, sc, err
 	}
+	sc.cap = node.cap
 	frames := r.frames * r.scale
 	if sc.held {
 		frames = spec.Window + 1

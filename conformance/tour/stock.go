@@ -18,7 +18,7 @@ func stock(node *target, n int, known *atomic.Int64) (spec.Address, error) {
 		return spec.Address{}, err
 	}
 	defer c.nc.Close()
-	s := &stocker{c: c}
+	s := &stocker{c: c, cap: node.cap}
 	c.send(scene{}.frames(sessionState{}, sessionOp{Op: session.Op{Kind: session.Hello}}, true), "HELLO")
 	if _, err := s.next(); err != nil {
 		return spec.Address{}, err
@@ -46,6 +46,7 @@ func stock(node *target, n int, known *atomic.Int64) (spec.Address, error) {
 
 type stocker struct {
 	c    *conn
+	cap  []byte
 	corr uint64
 }
 
@@ -57,7 +58,11 @@ func (s *stocker) start(flags spec.Flags, r refwire.Request) {
 }
 
 func (s *stocker) send(flags spec.Flags, payload []byte) {
-	s.c.send(seal(refwire.Frame{Ver: spec.Version, Flags: spec.FlagReq | flags, Proto: spec.ProtoObjects, Corr: s.corr, Payload: payload}), "stock")
+	f := refwire.Frame{Ver: spec.Version, Flags: spec.FlagReq | flags, Proto: spec.ProtoObjects, Corr: s.corr, Payload: payload}
+	if flags&spec.FlagStart != 0 {
+		f.Cap = s.cap
+	}
+	s.c.send(seal(f), "stock")
 }
 
 func (s *stocker) put(size int) (spec.Address, error) {

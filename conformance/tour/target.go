@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/rustyonions/micronode/conformance"
+	"github.com/rustyonions/micronode/model/refcap"
 )
 
 // target is a node process that tours are driven against.
 type target struct {
 	*conformance.Process
-	rate int // tokens per second where they are scarce, else 0
+	rate int    // requests per second where they are scarce, else 0
+	cap  []byte // the bootstrap token of the node, which may do everything
 
 	aux *bufio.Reader // a kept connection to the HTTP surface, for spending tokens
 	nc  net.Conn
@@ -36,7 +38,12 @@ func launch(binary string, rate int, args ...string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{Process: p, rate: rate}, nil
+	token, err := refcap.Binary(p.Token)
+	if err != nil || len(token) == 0 {
+		p.Kill()
+		return nil, fmt.Errorf("the node announces no token to begin with (%v)", err)
+	}
+	return &target{Process: p, rate: rate, cap: token}, nil
 }
 
 // end kills the node: what it would do in good order is for other tests.

@@ -10,7 +10,7 @@ import (
 	"github.com/rustyonions/micronode/model/session"
 )
 
-var all = flag.Bool("all", false, "wait for the limits of the law as well (about three minutes)")
+var all = flag.Bool("all", false, "wait for the limits of the law as well and for capabilities to expire (about seven minutes)")
 
 // build builds cmd/micronode as a stranger would.
 func build(t *testing.T) string {
@@ -61,5 +61,17 @@ func TestSessionTour(t *testing.T) {
 			}
 			finish(t, cov)
 		})
+	}
+}
+
+// planned tells of a graph of which no edge is within reach yet.
+func planned(t *testing.T, c *Coverage) {
+	t.Helper()
+	edges, reachable, walked := c.Counts()
+	if edges == 0 || reachable > 0 || walked > 0 {
+		t.Errorf("%s: %d edges, %d within reach, %d walked: this is no plan", c.Name, edges, reachable, walked)
+	}
+	for _, line := range c.Reasons() {
+		t.Logf("%s: planned, nothing is walked: %s", c.Name, line)
 	}
 }
