@@ -38,7 +38,7 @@ var policy = map[string][]string{
 	"impl/store/blake": {"lukechampine.com/blake3"},
 	"impl/store":       {"spec", "impl/store/blake", "golang.org/x/sys"},
 	"impl/config":      {"spec", "github.com/pelletier/go-toml/v2"},
-	"impl/client": {"spec", "impl/wire", "impl/secret", "lukechampine.com/blake3", "github.com/go-json-experiment/json",
+	"impl/client": {"spec", "impl/wire", "impl/secret", "golang.org/x/sys", "lukechampine.com/blake3", "github.com/go-json-experiment/json",
 		"golang.org/x/time", "golang.org/x/sync"},
 	"impl/secret":     {"golang.org/x/sys"}, // the leaf that owns guarded memory and redaction
 	"impl/keys":       {"spec", "impl/secret", "github.com/cloudflare/circl", "golang.org/x/mod"},

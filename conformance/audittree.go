@@ -212,6 +212,9 @@ type record struct {
 	CorrID  string      `json:"corr_id"`
 	KeyID   string      `json:"key_id"`
 	CapID   string      `json:"cap_id"`
+	By      string      `json:"by"`
+	Ops     string      `json:"ops"`
+	Exp     int64       `json:"exp"`
 	From    string      `json:"from"`
 	To      string      `json:"to"`
 	N       int         `json:"n"`
@@ -219,7 +222,7 @@ type record struct {
 
 // recordMembers is the order of the members of a record.
 func recordMembers() []string {
-	return []string{"v", "i", "t", "event", "reason", "surface", "op", "peer", "corr_id", "key_id", "cap_id", "from", "to", "n"}
+	return []string{"v", "i", "t", "event", "reason", "surface", "op", "peer", "corr_id", "key_id", "cap_id", "by", "ops", "exp", "from", "to", "n"}
 }
 
 // export takes an export and reads its records.

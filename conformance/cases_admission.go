@@ -24,6 +24,9 @@ func admissionCases() []Case {
 		{ID: "adm-lengths", Rules: []string{"ADM-HTP-007"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity,
 			Description: "Contradicting and unreadable lengths are 400 and the end of the connection, with nothing behind them served.",
 			Run:         admLengths},
+		{ID: "adm-two-codings", Rules: []string{"ADM-HTP-008"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity,
+			Description: "A request with a Transfer-Encoding is the last of its connection, with a Content-Length beside it and without, admitted or not: what is hidden in its body is not served.",
+			Run:         admTwoCodings},
 		{ID: "adm-order", Rules: []string{"ADM-ORD-002", "ADM-ORD-001"}, Level: spec.Must, Feature: FeatureObjects, Profile: ProfileSecurity,
 			Description: "A request with several mistakes is refused for the one whose check comes first.",
 			Run:         admOrder},
@@ -134,6 +137,33 @@ func admLengths(t *T) {
 		t.Check(r.Status == 400, "%v is answered with %d", headers, r.Status)
 		raw.Closed()
 		t.Misses(AddressOf(data))
+	}
+}
+
+func admTwoCodings(t *T) {
+	hidden := t.Bytes(20)
+	t.Control(func() {
+		t.Check(t.Upload(hidden), "what is to be deleted is not new")
+		raw := t.Raw()
+		raw.Head("POST", "/put", "Content-Length: 20")
+		raw.Write(string(hidden))
+		t.Want(raw.Response("POST"), 200)
+		raw.Head("GET", "/healthz")
+		t.Want(raw.Response("GET"), 200) // a plain body does not end the connection
+	})
+	smuggled := "DELETE " + Object(AddressOf(hidden)) + " HTTP/1.1\r\nHost: " + t.base.Host + "\r\nAuthorization: Macaroon " + t.warrant().Text() + "\r\n\r\n"
+	for _, headers := range [][]string{
+		{"Transfer-Encoding: chunked"},
+		{"Transfer-Encoding: chunked", fmt.Sprintf("Content-Length: %d", 5+len(smuggled))},
+		{fmt.Sprintf("Content-Length: %d", 5+len(smuggled)), "Transfer-Encoding: chunked"},
+		{"Authorization: Macaroon x", "Transfer-Encoding: chunked", fmt.Sprintf("Content-Length: %d", 5+len(smuggled))},
+	} {
+		raw := t.Raw()
+		raw.Head("POST", "/put", headers...)
+		raw.Write("0\r\n\r\n" + smuggled)
+		raw.Response("POST") // stored, or refused
+		raw.Closed()
+		t.Serves(hidden)
 	}
 }
 

@@ -28,7 +28,7 @@ func auditCases() []Case {
 		audit("aud-identity", "/version has an identity of two keys with the id of both, and a statement that both have signed, for this purpose and no other.",
 			audIdentity, "CAP-KEY-009", "CAP-KEY-006", "CAP-KEY-011"),
 		own(audit("aud-records", "Denials on every surface, issues, revocations, rotations and readiness each append one record, in canonical form and with no address in full.",
-			audRecords, "CAP-AUD-001", "CAP-AUD-003", "CAP-AUD-004", "RDY-OBS-008")),
+			audRecords, "CAP-AUD-001", "CAP-AUD-013", "CAP-AUD-003", "CAP-AUD-004", "RDY-OBS-008")),
 		own(audit("aud-tree", "The root of a checkpoint, signed with both keys, is that of RFC 6962 over the records.",
 			audTree, "CAP-AUD-002", "CAP-AUD-005", "CAP-KEY-006")),
 		own(audit("aud-proofs", "Inclusion proofs lead from every record to the root, consistency proofs from every checkpoint to every later one, and what can not be proved is not found.",
@@ -144,13 +144,17 @@ func audRecords(t *T) {
 	var i issued
 	r = since("issue", func() { i = node.issue(`"role":"reader"`) }, "issued")
 	t.Check(r[0].CapID == i.ID && r[0].KeyID == i.KeyID && r[0].Surface == "http", "issue gives the record %s", r[0].line)
-	since("issue over OAP/1", func() { node.Hello().passportOver(spec.OpIssue, `"role":"reader"`) }, "issued")
+	first := before[slices.IndexFunc(before, func(r record) bool { return r.Event == "issued" })]
+	t.Check(first.By == "" && len(strings.Split(first.Ops, "+")) == len(spec.Ops()), "the bootstrap token has the record %s", first.line)
+	t.Check(r[0].By == first.CapID && r[0].Ops == "get+has+stat+resolve+search" && r[0].Exp == i.Expires, "issue gives the record %s", r[0].line)
+	r = since("issue over OAP/1", func() { node.Hello().passportOver(spec.OpIssue, `"role":"reader"`) }, "issued")
+	t.Check(r[0].By == first.CapID, "issue over OAP/1 gives the record %s", r[0].line)
 	r = since("revoke", func() { node.revoke("id", i.ID) }, "revoked")
-	t.Check(r[0].CapID == i.ID, "revoke gives the record %s", r[0].line)
+	t.Check(r[0].CapID == i.ID && r[0].By == first.CapID, "revoke gives the record %s", r[0].line)
 	since("verify", func() { node.Want(node.Do(node.verifyDeed().http), 200) })
 	var key string
 	r = since("rotate", func() { key = node.rotate(nil) }, "rotated")
-	t.Check(r[0].KeyID == key, "rotate gives the record %s", r[0].line)
+	t.Check(r[0].KeyID == key && r[0].By == first.CapID, "rotate gives the record %s", r[0].line)
 	other := node.issue(`"ops":["get","audit","has"]`)
 	node.cap = other.token.Bytes()
 	r = since("revoke of a key", func() {

@@ -199,6 +199,9 @@ type auditRecord struct {
 	CorrID  *string `json:"corr_id,omitzero"`
 	KeyID   *string `json:"key_id,omitzero"`
 	CapID   *string `json:"cap_id,omitzero"`
+	By      *string `json:"by,omitzero"`
+	Ops     *string `json:"ops,omitzero"`
+	Exp     *int64  `json:"exp,omitzero"`
 	From    *string `json:"from,omitzero"`
 	To      *string `json:"to,omitzero"`
 	N       *uint64 `json:"n,omitzero"`
@@ -208,7 +211,7 @@ type auditRecord struct {
 // without anything that the law does not name (CAP-AUD-003, CAP-AUD-004).
 func FuzzAuditRecord(f *testing.F) {
 	const whole = `{"v":1,"i":7,"t":1795000000123,"event":"readiness","reason":"unauth","surface":"oap+tls","op":"get","peer":"10.1.2.0/24",` +
-		`"corr_id":"build-42.step_7","key_id":"0102030405060708","cap_id":"000102030405060708090a0b0c0d0e0f","from":"ready","to":"degraded","n":3}`
+		`"corr_id":"build-42.step_7","key_id":"0102030405060708","cap_id":"000102030405060708090a0b0c0d0e0f","by":"f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff","ops":"get+put","exp":1795000900,"from":"ready","to":"degraded","n":3}`
 	f.Add([]byte(whole))
 	f.Add([]byte(`{"v":1,"i":0,"t":5,"event":"started"}`))
 	f.Add([]byte(`{"v":1,"i":0,"t":5,"event":"denied","reason":"quota","peer":"uid:1000"}`))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -101,8 +102,14 @@ func (c *console) note(format string, args ...any) {
 	tell(c.err, "micronode: "+format+"\n", args...)
 }
 
-// tell writes to stderr. An error of stderr has nowhere to go.
-func tell(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
+// tell writes to stderr. An error of stderr has nowhere to go. What has the form of a token is not repeated: somebody may have
+// given one in the wrong place (AMN-LOG-005).
+func tell(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, tokenText.ReplaceAllString(fmt.Sprintf(format, args...), "[redacted]"))
+}
+
+// tokenText matches the text of a capability: base64url of a first byte 2 and more than any id or address has.
+var tokenText = regexp.MustCompile(`A[g-v][0-9A-Za-z_-]{60,}`)
 
 // close writes what is left. The error is the first one of stdout: results that nobody got are no success.
 func (c *console) close() error {

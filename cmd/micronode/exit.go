@@ -128,10 +128,11 @@ func explain(err error) string {
 	var e *client.Error
 	_, otherNode := errors.AsType[*client.PinError](err)
 	_, inTheClear := errors.AsType[*client.ClearTextError](err)
+	_, notOurs := errors.AsType[*client.OwnerError](err)
 	switch {
 	case otherNode:
 		return text + " (compare with what micronode run printed, and only then set MICRO_PIN or --pin to it)"
-	case inTheClear:
+	case inTheClear, notOurs:
 		return text
 	case errors.As(err, &e) && e.Unreachable:
 		return text + " (is a node running there? start one with: micronode run)"

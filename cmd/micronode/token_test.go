@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -209,6 +211,25 @@ func TestDenialAdvice(t *testing.T) {
 	for r, want := range map[spec.Reason]string{spec.Unauth: "MICRO_TOKEN", spec.Forbidden: "token inspect"} {
 		if text := explain(fmt.Errorf("x: %w", r)); !strings.Contains(text, want) {
 			t.Errorf("%s: %s", r, text)
+		}
+	}
+}
+
+// AMN-LOG-005: a token in the wrong place is not repeated on stderr, wherever it stands and whatever is around it.
+func TestMisplacedTokenIsNotRepeated(t *testing.T) {
+	token := base64.RawURLEncoding.EncodeToString(append([]byte{2, 1, 9}, bytes.Repeat([]byte("x7"), 150)...))
+	for _, args := range [][]string{
+		{"get", token}, {"stat", "b3:" + token}, {token}, {"put", "--node", "http://" + token, "x"}, {"token", "attenuate", "--caveat", token, "--token", token},
+		{"put", "--pin", token, "x"}, {"token", "revoke", "--id", token}, {"get", "--" + token},
+	} {
+		stderr := new(bytes.Buffer)
+		cmd := command(args...)
+		cmd.Stderr = stderr
+		if err := cmd.Run(); err == nil {
+			t.Errorf("%v: no error", args)
+		}
+		if strings.Contains(stderr.String(), token[:70]) || !strings.Contains(stderr.String(), "micronode: ") {
+			t.Errorf("%v:\n%s", args, stderr)
 		}
 	}
 }

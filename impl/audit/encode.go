@@ -33,11 +33,13 @@ func (r *Record) check() error {
 		return fmt.Errorf("%w: surface", ErrRecord)
 	case r.Op != "" && !r.Op.Known():
 		return fmt.Errorf("%w: op", ErrRecord)
-	case !r.HasKey && r.KeyID != [8]byte{}, !r.HasCap && r.CapID != [16]byte{}:
+	case !r.HasKey && r.KeyID != [8]byte{}, !r.HasCap && r.CapID != [16]byte{}, !r.HasBy && r.By != [16]byte{}:
 		return fmt.Errorf("%w: an id that is not there", ErrRecord)
 	case r.From != NoState && r.From.String() == "", r.To != NoState && r.To.String() == "",
 		r.Event == Readiness && (r.From == NoState || r.To == NoState):
 		return fmt.Errorf("%w: state", ErrRecord)
+	case r.Granted >= 1<<len(allOps), r.Expires < 0 || r.Expires > maxNumber:
+		return fmt.Errorf("%w: grant", ErrRecord)
 	case r.N > maxNumber, r.Event == Missed && r.N == 0:
 		return fmt.Errorf("%w: count", ErrRecord)
 	}
@@ -71,6 +73,13 @@ func AppendRecord(dst []byte, index uint64, r *Record) ([]byte, error) {
 	}
 	if r.HasCap {
 		b = append(hex.AppendEncode(append(b, `,"cap_id":"`...), r.CapID[:]), '"')
+	}
+	if r.HasBy {
+		b = append(hex.AppendEncode(append(b, `,"by":"`...), r.By[:]), '"')
+	}
+	b = appendMember(b, "ops", r.Granted.String())
+	if r.Expires != 0 {
+		b = strconv.AppendInt(append(b, `,"exp":`...), r.Expires, 10)
 	}
 	b = appendMember(b, "from", r.From.String())
 	b = appendMember(b, "to", r.To.String())
@@ -157,6 +166,13 @@ func (r *Record) set(key, value string) (ok bool) {
 		r.HasKey, ok = true, fromHex(r.KeyID[:], text)
 	case `"cap_id"`:
 		r.HasCap, ok = true, fromHex(r.CapID[:], text)
+	case `"by"`:
+		r.HasBy, ok = true, fromHex(r.By[:], text)
+	case `"ops"`:
+		r.Granted, ok = parseOps(text)
+	case `"exp"`:
+		r.Expires, err = strconv.ParseInt(value, 10, 64)
+		return err == nil
 	case `"from"`:
 		r.From, ok = ParseState(text)
 	case `"to"`:

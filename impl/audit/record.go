@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rustyonions/micronode/spec"
@@ -181,6 +182,41 @@ func CorrUint(n uint64) (c CorrID) {
 // String is the value of the member `corr_id`; "" for none.
 func (c CorrID) String() string { return string(c.text[:c.n]) }
 
+// OpSet is a set of operations of CAP-ROL-001: bit i stands for spec.Ops()[i].
+type OpSet uint32
+
+// OpsOf is the set of those of list that are known.
+func OpsOf(list []spec.Op) (set OpSet) {
+	for i, op := range allOps {
+		if slices.Contains(list, op) {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// allOps is read-only.
+var allOps = spec.Ops()
+
+// String is the value of the member `ops`: the names in the order of the law, with + between them.
+func (s OpSet) String() string {
+	var names []string
+	for i, op := range allOps {
+		if s&(1<<i) != 0 {
+			names = append(names, string(op))
+		}
+	}
+	return strings.Join(names, "+")
+}
+
+func parseOps(text string) (OpSet, bool) {
+	var list []spec.Op
+	for name := range strings.SplitSeq(text, "+") {
+		list = append(list, spec.Op(name))
+	}
+	return OpsOf(list), true // encoding again finds what is not known
+}
+
 // Record is one event. Its zero fields are left out of the encoding, except Time. The package comment says why no
 // secret and no payload can get into one (CAP-AUD-004).
 type Record struct {
@@ -204,6 +240,13 @@ type Record struct {
 	// CapID is the id of a capability, if HasCap.
 	CapID  [16]byte
 	HasCap bool
+	// By is the id of the capability that asked for it, if HasBy.
+	By    [16]byte
+	HasBy bool
+	// Granted are the operations of an issued capability.
+	Granted OpSet
+	// Expires is the last second of an issued capability, since 1970; 0 is left out.
+	Expires int64
 	// From and To are what the node changed from and to. Readiness needs both.
 	From, To State
 	// N is how many events this record stands for; 0 is left out. Missed needs one.

@@ -29,6 +29,9 @@ type wire struct {
 	CorrID  *string `json:"corr_id,omitzero"`
 	KeyID   *string `json:"key_id,omitzero"`
 	CapID   *string `json:"cap_id,omitzero"`
+	By      *string `json:"by,omitzero"`
+	Ops     *string `json:"ops,omitzero"`
+	Exp     *int64  `json:"exp,omitzero"`
 	From    *string `json:"from,omitzero"`
 	To      *string `json:"to,omitzero"`
 	N       *uint64 `json:"n,omitzero"`
@@ -89,6 +92,15 @@ func genRecord() *rapid.Generator[audit.Record] {
 		if r.HasCap = maybe("cap"); r.HasCap {
 			r.CapID = [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "cap"))
 		}
+		if r.HasBy = maybe("by"); r.HasBy {
+			r.By = [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "by"))
+		}
+		if maybe("ops") {
+			r.Granted = audit.OpsOf(rapid.SliceOfN(rapid.SampledFrom(spec.Ops()), 1, 19).Draw(t, "ops"))
+		}
+		if maybe("exp") {
+			r.Expires = rapid.Int64Range(1, 1<<53-1).Draw(t, "exp")
+		}
 		if r.Event == audit.Readiness || maybe("states") {
 			r.From = audit.State(rapid.Uint8Range(1, uint8(audit.StateStopped)).Draw(t, "from"))
 			r.To = audit.State(rapid.Uint8Range(1, uint8(audit.StateStopped)).Draw(t, "to"))
@@ -139,7 +151,7 @@ func TestRecordIsCanonical(t *testing.T) {
 
 const example = `{"v":1,"i":7,"t":1795000000123,"event":"readiness","reason":"unauth","surface":"oap+tls","op":"get",` +
 	`"peer":"10.1.2.0/24","corr_id":"build-42.step_7","key_id":"0102030405060708","cap_id":"000102030405060708090a0b0c0d0e0f",` +
-	`"from":"ready","to":"degraded","n":3}`
+	`"by":"f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff","ops":"get+put","exp":1795000900,"from":"ready","to":"degraded","n":3}`
 
 // TestRecordExample fixes the bytes of one record with every member, in the order of the table (CAP-AUD-003).
 func TestRecordExample(t *testing.T) {
@@ -151,6 +163,8 @@ func TestRecordExample(t *testing.T) {
 		Time: epoch, Event: audit.Readiness, Reason: spec.Unauth, Surface: audit.SurfaceOAPTLS, Op: spec.OpGet,
 		Peer: audit.PeerAddr(netip.MustParseAddr("10.1.2.3")), CorrID: corr, KeyID: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, HasKey: true,
 		CapID: [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, HasCap: true, From: audit.StateReady, To: audit.StateDegraded, N: 3,
+		By: [16]byte{0xf0, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff}, HasBy: true,
+		Granted: audit.OpsOf([]spec.Op{spec.OpPut, spec.OpGet}), Expires: 1795000900,
 	}
 	if line, err := audit.AppendRecord(nil, 7, &r); err != nil || string(line) != example {
 		t.Errorf("%s, %v", line, err)
@@ -169,7 +183,8 @@ func TestOtherSpellingsAreRefused(t *testing.T) {
 		{`10.1.2.0/24`, `10.1.2.0/25`}, {`10.1.2.0/24`, `10.0.0.0/8`}, {`10.1.2.0/24`, `::ffff:10.1.2.0/120`}, {`10.1.2.0/24`, `2001:db8:1::/64`},
 		{`10.1.2.0/24`, `2001:DB8:1::/48`}, {`10.1.2.0/24`, `uid:-1`}, {`10.1.2.0/24`, `uid:01`}, {`10.1.2.0/24`, `uid:4294967296`}, {`10.1.2.0/24`, ``},
 		{`build-42`, `build+42`}, {`build-42`, strings.Repeat("x", 60)}, {`0102030405060708"`, `010203040506070"`}, {`0102030405060708"`, `010203040506070800"`},
-		{`090a0b`, `090A0B`}, {`"from":"ready",`, ``}, {`"to":"degraded"`, `"to":"dead"`}, {`"n":3`, `"n":0`}, {`"n":3`, `"n":9007199254740992`},
+		{`090a0b`, `090A0B`}, {`"get+put"`, `"put+get"`}, {`"get+put"`, `"get++put"`}, {`"get+put"`, `"get+steal"`}, {`"get+put"`, `""`}, {`"get+put"`, `"get+get+put"`},
+		{`"exp":1795000900`, `"exp":-1`}, {`"exp":1795000900`, `"exp":0`}, {`"exp":1795000900`, `"exp":"1795000900"`}, {`f0f1`, `F0F1`}, {`"from":"ready",`, ``}, {`"to":"degraded"`, `"to":"dead"`}, {`"n":3`, `"n":0`}, {`"n":3`, `"n":9007199254740992`},
 		{`"n":3`, `"n":3,"x":1`}, {`"n":3}`, `"n":3}}`}, {`"n":3}`, `"n":3`}, {`"n":3}`, `"n":3} `}, {`"n":3`, `"n":3,`}, {`"from":"ready","to":"degraded"`, `"to":"degraded","from":"ready"`},
 	} {
 		line := strings.Replace(example, change[0], change[1], 1)
@@ -298,10 +313,10 @@ func TestLongestRecord(t *testing.T) {
 	r := audit.Record{
 		Time: time.UnixMilli(253402300799999), Event: audit.KeyRevoked, Reason: spec.Reason(longest(reasons)), Surface: audit.SurfaceOAPTLS,
 		Op: spec.Op(longest(ops)), Peer: audit.PeerAddr(netip.MustParseAddr("ffff:ffff:ffff::")), CorrID: corr, HasKey: true, HasCap: true,
-		From: audit.StateDegraded, To: audit.StateDegraded, N: 1<<53 - 1,
+		HasBy: true, Granted: audit.OpsOf(spec.Ops()), Expires: 1<<53 - 1, From: audit.StateDegraded, To: audit.StateDegraded, N: 1<<53 - 1,
 	}
 	line, err := audit.AppendRecord(nil, 1<<53-1, &r)
-	if err != nil || len(line) > 600 || len(line) > spec.MaxAuditRecord {
+	if err != nil || len(line) > 900 || len(line) > spec.MaxAuditRecord {
 		t.Errorf("%d bytes, %v: %s", len(line), err, line)
 	}
 	if _, err := audit.AppendRecord(nil, 1<<53, &r); !hasReason(err, spec.Malformed) {

@@ -116,6 +116,9 @@ func unreachable(where string, err error) error {
 	if clear, ok := errors.AsType[*ClearTextError](err); ok {
 		return clear
 	}
+	if owner, ok := errors.AsType[*OwnerError](err); ok {
+		return owner
+	}
 	e := &Error{Message: "cannot reach " + where, Unreachable: true, again: lost, Err: err}
 	if hopelessTLS(err) {
 		e.again = never

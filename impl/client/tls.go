@@ -110,7 +110,10 @@ func dialTo(ctx context.Context, d *net.Dialer, t target, cred credential) (net.
 // guardClear gives up a connection whose other end would get a token in the clear: localhost is a name, and what it
 // stands for is decided by a file.
 func guardClear(nc net.Conn, t target) (net.Conn, error) {
-	if t.tls || t.network == "unix" {
+	if u, ok := nc.(*net.UnixConn); ok {
+		return guardOwner(u, t.addr)
+	}
+	if t.tls {
 		return nc, nil
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {

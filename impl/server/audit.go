@@ -73,7 +73,8 @@ func (n *Node) denied(d *denied) {
 // who begins a record about the request of x.
 func (x *exchange) who() audit.Record {
 	corr, _ := audit.CorrText(x.corr)
-	return audit.Record{Surface: x.conn.via.surface, Op: routes[x.rt].ops[x.r.Method], Peer: x.conn.via.peer, CorrID: corr}
+	return audit.Record{Surface: x.conn.via.surface, Op: routes[x.rt].ops[x.r.Method], Peer: x.conn.via.peer, CorrID: corr,
+		By: x.lease.ID, HasBy: true}
 }
 
 // audit serves /admin/audit/… (CAP-AUD-006).

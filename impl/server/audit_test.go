@@ -17,7 +17,7 @@ import (
 	"github.com/rustyonions/micronode/spec"
 )
 
-// CAP-AUD-001: each event that can happen appends exactly one record, which says what it has to say, and the log verifies
+// CAP-AUD-001, CAP-AUD-013: each event that can happen appends exactly one record, which says what it has to say, and the log verifies
 // as an auditor does it (CAP-AUD-005, CAP-AUD-007). There is no configuration to change yet.
 func TestEventsAreRecorded(t *testing.T) {
 	n := startEverywhere(t, nil)
@@ -49,7 +49,7 @@ func TestEventsAreRecorded(t *testing.T) {
 	}
 	expect(
 		audit.Record{Event: audit.Started},
-		audit.Record{Event: audit.Issued, KeyID: own.Key(), HasKey: true, CapID: own.ID(), HasCap: true},
+		audit.Record{Event: audit.Issued, KeyID: own.Key(), HasKey: true, CapID: own.ID(), HasCap: true, Granted: audit.OpsOf(spec.Ops()), Expires: own.Expires().Unix()},
 		audit.Record{Event: audit.Readiness, From: audit.StateStarting, To: audit.StateReady},
 	)
 	corr := func(text string) audit.CorrID {
@@ -69,6 +69,9 @@ func TestEventsAreRecorded(t *testing.T) {
 	event := func(e audit.Event, op spec.Op, id string) audit.Record {
 		r := by
 		r.Event, r.Op, r.CorrID = e, op, corr(id)
+		if e != audit.Denied { // CAP-AUD-013
+			r.By, r.HasBy = own.ID(), true
+		}
 		return r
 	}
 
@@ -89,6 +92,7 @@ func TestEventsAreRecorded(t *testing.T) {
 	}
 	r = event(audit.Issued, spec.OpIssue, "issue-1")
 	r.KeyID, r.HasKey, r.CapID, r.HasCap = tok.Key(), true, tok.ID(), true
+	r.Granted, r.Expires = audit.OpsOf(spec.Writer.Ops()), int64(issued["expires"].(float64))
 	expect(r)
 
 	ask("/v1/passport/revoke", p.Token, fmt.Sprintf(`{"id":"%s"}`, tok.ID()), "revoke-1")
@@ -97,13 +101,22 @@ func TestEventsAreRecorded(t *testing.T) {
 	expect(r)
 
 	ask("/v1/passport/rotate", p.Token, `{}`, "rotate-1")
-	expect(audit.Record{Event: audit.Rotated, KeyID: n.authority.Status().Current, HasKey: true})
+	r = event(audit.Rotated, spec.OpRotate, "rotate-1")
+	r.KeyID, r.HasKey = n.authority.Status().Current, true
+	expect(r)
 
 	doomed := n.authority.Status().Current
 	ask("/v1/passport/revoke", p.Token, fmt.Sprintf(`{"key_id":"%s"}`, doomed), "revoke-2")
 	r = event(audit.KeyRevoked, spec.OpRevoke, "revoke-2")
 	r.KeyID, r.HasKey = doomed, true
-	expect(r, audit.Record{Event: audit.Rotated, KeyID: n.authority.Status().Current, HasKey: true})
+	next := event(audit.Rotated, spec.OpRevoke, "revoke-2")
+	next.KeyID, next.HasKey = n.authority.Status().Current, true
+	expect(r, next)
+	if _, err := n.authority.Rotate(n.clock(time.Now())); err != nil { // as time does: nobody asked
+		t.Fatal(err)
+	}
+	n.noteRotation(audit.Record{})
+	expect(audit.Record{Event: audit.Rotated, KeyID: n.authority.Status().Current, HasKey: true})
 
 	o := p.peer(t, "oap", binaryToken(n))
 	f := o.passport(77, o.cap, `{"request":"issue","ops":["get"]}`)
@@ -111,7 +124,8 @@ func TestEventsAreRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(audit.Record{Event: audit.Issued, Surface: audit.SurfaceOAP, Op: spec.OpIssue, Peer: loopback, CorrID: audit.CorrUint(77),
-		KeyID: tok.Key(), HasKey: true, CapID: tok.ID(), HasCap: true})
+		KeyID: tok.Key(), HasKey: true, CapID: tok.ID(), HasCap: true, By: own.ID(), HasBy: true,
+		Granted: audit.OpsOf([]spec.Op{spec.OpGet}), Expires: tok.Expires().Unix()})
 
 	bad := plant(t, n, randomBytes(1000))
 	h, err := n.store.Get(bad)

@@ -61,7 +61,7 @@ func (n *Node) keepAuthority(ctx context.Context) {
 		if err != nil {
 			n.log.Error("no new root key: "+err.Error(), "event", "rotation_failed")
 		}
-		n.noteRotation()
+		n.noteRotation(audit.Record{})
 	}
 }
 

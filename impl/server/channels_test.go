@@ -143,9 +143,13 @@ func TestHandshakeFailures(t *testing.T) {
 			"plain HTTP":  plainHTTP,
 			"TLS 1.2":     shake(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }),
 			"other ALPN":  shake(func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
+			"no ALPN":     shake(func(c *tls.Config) { c.NextProtos = nil }),
 			"cut":         func(_ *testing.T, c net.Conn, _ *tls.Config) error { c.Write([]byte{22, 3}); c.Close(); return io.EOF },
 			"wrong trust": shake(func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }),
 		} {
+			if door == "https" && name == "no ALPN" {
+				continue // which simple clients of HTTP leave out
+			}
 			t.Run(door+" "+name, func(t *testing.T) {
 				before, failed := figuresOf(n), testutil.ToFloat64(n.metrics.handshakeFailures)
 				c := p.raw(t, door)

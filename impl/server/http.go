@@ -180,6 +180,11 @@ func (s *httpSurface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["X-Corr-Id"] = []string{x.corr}
 	h["Cache-Control"] = noStore
 	h["X-Content-Type-Options"] = noSniff
+	if len(r.TransferEncoding) > 0 {
+		// net/http drops a Content-Length beside it without a word, and somebody in front of us may have gone by that: where
+		// the next request begins is not agreed on (ADM-HTP-008).
+		h["Connection"] = closing
+	}
 	defer x.end(start)
 	if !routes[x.rt].exempt {
 		if d := x.n.gate.Admit(start); d.Reason != spec.None {
@@ -202,6 +207,7 @@ var (
 	octets  = []string{"application/octet-stream"}
 	jsonly  = []string{"application/json"}
 	bytesly = []string{"bytes"}
+	closing = []string{"close"}
 )
 
 func (x *exchange) dispatch() {

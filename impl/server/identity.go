@@ -122,7 +122,8 @@ func (n *Node) introduce() error {
 		return err
 	}
 	n.bootstrap = secret.NewString(t.Text())
-	return n.record(audit.Record{Event: audit.Issued, KeyID: t.Key(), HasKey: true, CapID: t.ID(), HasCap: true})
+	return n.record(audit.Record{Event: audit.Issued, KeyID: t.Key(), HasKey: true, CapID: t.ID(), HasCap: true,
+		Granted: audit.OpsOf(spec.Ops()), Expires: t.Expires().Unix()})
 }
 
 // Bootstrap is the token with which a new node is used first (CAP-ROL-004); zero where none was asked for.

@@ -295,7 +295,8 @@ func (o *oapConn) run(now time.Time, st *session.Stream) {
 // passport carries out a passport request (CAP-ISS).
 func (o *oapConn) passport(now time.Time, st *session.Stream) {
 	g := st.Grant.(*grant)
-	who := audit.Record{Surface: o.via.surface, Op: g.op, Peer: o.via.peer, CorrID: audit.CorrUint(st.Corr)}
+	who := audit.Record{Surface: o.via.surface, Op: g.op, Peer: o.via.peer, CorrID: audit.CorrUint(st.Corr),
+		By: g.lease.ID, HasBy: true}
 	answer, err := o.n.servePassport(g.passport, g.lease, who)
 	clear(st.Doc) // it may hold a token
 	if err != nil {

@@ -148,4 +148,6 @@ func TestInflightFrames(t *testing.T) {
 	if got := n.unacked(); got != spec.Window {
 		t.Errorf("%d frames wait for an ACK", got)
 	}
+	o.c.Close()
+	leases(t, n, 0)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -219,7 +220,7 @@ func (n *Node) servePassport(p *passport, lease *capability.Lease, who audit.Rec
 	case spec.OpVerify:
 		answer = n.verify(now, p.verify)
 	case spec.OpRevoke:
-		answer, err = n.revoke(now, p.revoke, who)
+		answer, err = n.revoke(now, p.revoke, lease, who)
 	case spec.OpRotate:
 		answer, err = n.rotate(now, who)
 	}
@@ -238,10 +239,11 @@ func (n *Node) issue(now time.Time, m *capability.Minting, lease *capability.Lea
 	}
 	defer t.Wipe()
 	who.Event, who.KeyID, who.HasKey, who.CapID, who.HasCap = audit.Issued, t.Key(), true, t.ID(), true
+	who.Granted, who.Expires = audit.OpsOf(m.Ops), t.Expires().Unix()
 	if err := n.record(who); err != nil {
 		return nil, err
 	}
-	n.noteRotation()
+	n.noteRotation(audit.Record{})
 	return &issuedJSON{Token: t.Text(), ID: t.ID().String(), KeyID: t.Key().String(), Expires: t.Expires().Unix()}, nil
 }
 
@@ -262,13 +264,13 @@ func (n *Node) verify(now time.Time, v *verification) *verifiedJSON {
 
 // revoke revokes a capability or a key (CAP-REV-001, CAP-ISS-004). It is in force when this returns; what is open ends
 // right behind it.
-func (n *Node) revoke(now time.Time, r *revocation, who audit.Record) (*revokedJSON, error) {
+func (n *Node) revoke(now time.Time, r *revocation, own *capability.Lease, who audit.Record) (*revokedJSON, error) {
 	if r.id != nil {
 		ended, err := n.authority.RevokeCapability(now, *r.id)
 		if err != nil {
 			return nil, err
 		}
-		n.endLeases(ended)
+		n.endLeases(others(ended, own))
 		who.Event, who.CapID, who.HasCap = audit.Revoked, *r.id, true
 		return &revokedJSON{true}, n.record(who)
 	}
@@ -276,11 +278,16 @@ func (n *Node) revoke(now time.Time, r *revocation, who audit.Record) (*revokedJ
 	if !found {
 		return nil, spec.NotFound
 	}
-	n.endLeases(ended)
+	n.endLeases(others(ended, own))
 	who.Event, who.KeyID, who.HasKey = audit.KeyRevoked, *r.key, true
 	err := n.record(who)
-	n.noteRotation()
+	n.noteRotation(who)
 	return &revokedJSON{true}, err
+}
+
+// others leaves out the lease of the revocation itself: it ends with its answer, and to interrupt that would lose it.
+func others(ended []*capability.Lease, own *capability.Lease) []*capability.Lease {
+	return slices.DeleteFunc(ended, func(l *capability.Lease) bool { return l == own })
 }
 
 // rotate replaces the current root key (CAP-ISS-005).
@@ -289,12 +296,13 @@ func (n *Node) rotate(now time.Time, who audit.Record) (*rotatedJSON, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.noteRotation()
+	n.noteRotation(who)
 	return &rotatedJSON{id.String()}, nil
 }
 
-// noteRotation writes down that there is another current key than the last time (CAP-AUD-001).
-func (n *Node) noteRotation() {
+// noteRotation writes down that there is another current key than the last time (CAP-AUD-001). who brought it; zero where it
+// was time.
+func (n *Node) noteRotation(who audit.Record) {
 	n.keyMu.Lock()
 	defer n.keyMu.Unlock()
 	now := n.authority.Status().Current
@@ -302,7 +310,8 @@ func (n *Node) noteRotation() {
 		return
 	}
 	n.lastKey = now
-	_ = n.record(audit.Record{Event: audit.Rotated, KeyID: now, HasKey: true})
+	who.Event, who.KeyID, who.HasKey = audit.Rotated, now, true
+	_ = n.record(who)
 }
 
 // passport serves POST /v1/passport/… (HTTP-PAS-001).
@@ -333,7 +342,11 @@ func (x *exchange) passport() {
 	answer, err := x.n.servePassport(p, x.lease, x.who())
 	if err != nil {
 		reason, retry := denial(err)
-		x.refuseFor(reason, retry, "")
+		detail := ""
+		if reason == spec.Quota {
+			detail = "the list of revocations or of keys is full; to revoke a whole key makes room"
+		}
+		x.refuseFor(reason, retry, detail)
 		return
 	}
 	defer clear(answer)
