@@ -296,7 +296,17 @@ type upload struct{ *web }
 
 // upload begins one. It returns when the node waits for the body, or with the reason why it will not.
 func (w *web) upload() (upload, spec.Reason, error) {
-	w.request("POST /put", "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", "")
+	return w.begin("Transfer-Encoding: chunked")
+}
+
+// uploadOf is upload with a length, which leaves the connection open behind it (ADM-HTP-008): the body is sent as it is.
+func (w *web) uploadOf(n int) (spec.Reason, error) {
+	_, reason, err := w.begin("Content-Length: " + strconv.Itoa(n))
+	return reason, err
+}
+
+func (w *web) begin(framing string) (upload, spec.Reason, error) {
+	w.request("POST /put", framing+"\r\nExpect: 100-continue\r\n", "")
 	r, err := w.receive(http.MethodPost)
 	if err == nil && r.StatusCode != http.StatusContinue && r.reason == spec.None {
 		err = fmt.Errorf("%w: an upload is answered %s before its body", errTour, r.Status)

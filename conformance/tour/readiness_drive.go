@@ -288,7 +288,7 @@ func (d *readyDrive) request(l readyLeg) error {
 	case l.reason != spec.None:
 		return d.refused(l, c)
 	case c.Web:
-		_, reason, err := c.web.upload()
+		reason, err := c.web.uploadOf(1)
 		if err != nil || reason != spec.None {
 			return d.fail("an upload is refused with %q (%v)", reason, err)
 		}
@@ -372,10 +372,8 @@ func (d *readyDrive) finish(l readyLeg) error {
 	}
 	if c.Web {
 		c.Writing--
-		up := upload{c.web}
-		up.arrive([]byte("x"))
-		up.end()
-		if _, _, reason, err := up.stored(); err != nil || reason != spec.None {
+		c.web.send("x")
+		if _, _, reason, err := (upload{c.web}).stored(); err != nil || reason != spec.None {
 			return d.fail("an upload that was admitted is answered %q (%v)", reason, err)
 		}
 		return nil

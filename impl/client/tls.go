@@ -113,7 +113,7 @@ func guardClear(nc net.Conn, t target) (net.Conn, error) {
 	if u, ok := nc.(*net.UnixConn); ok {
 		return guardOwner(u, t.addr)
 	}
-	if t.tls {
+	if t.tls || t.network == "unix" {
 		return nc, nil
 	}
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {

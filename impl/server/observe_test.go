@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/rustyonions/micronode/impl/wire"
 	"github.com/rustyonions/micronode/spec"
 )
 
@@ -148,6 +150,7 @@ func TestInflightFrames(t *testing.T) {
 	if got := n.unacked(); got != spec.Window {
 		t.Errorf("%d frames wait for an ACK", got)
 	}
-	o.c.Close()
+	o.send(wire.Header{Flags: spec.FlagReq | spec.FlagEnd, Code: spec.CodeCancel, Proto: spec.ProtoObjects, Corr: 1}, "")
+	within(t, 5*time.Second, "nothing waits any more", func() bool { return n.unacked() == 0 })
 	leases(t, n, 0)
 }

@@ -31,7 +31,7 @@ func TestOpenAPI(t *testing.T) {
 	reader := mint(t, n, 0, spec.Reader.Ops()).Text()
 	nobody, stranger := []string{"Authorization", "Macaroon nonsense"}, []string{"Authorization", "Macaroon " + reader}
 	verifyMe := fmt.Appendf(nil, `{"token":"%s","op":"get","path":"/o/x"}`, reader)
-	revokeMe := fmt.Appendf(nil, `{"id":"%s"}`, attenuated(t, n).ID().String()[:31]+"0")
+	revokeMe := []byte(`{"id":"00000000000000000000000000000000"}`)
 	absent := "/o/" + address(nil).String()
 	seen := map[string]bool{}
 	for _, c := range []struct {
