@@ -80,6 +80,10 @@ func (x *exchange) who() audit.Record {
 // audit serves /admin/audit/… (CAP-AUD-006).
 func (x *exchange) audit() {
 	path := x.r.URL.EscapedPath()
+	if x.r.ContentLength > spec.MaxBody { // ADM-HTP-001
+		x.refuse(spec.Oversize, "a request body is at most 1 MiB, and this one has no use for any")
+		return
+	}
 	if !x.authorize(path, 0) {
 		return
 	}

@@ -205,6 +205,7 @@ func (o *oapConn) authorize(now time.Time, st *session.Stream, presented []byte)
 	if reason != spec.None {
 		o.n.denied(&denied{reason: reason, via: &o.via, corr: audit.CorrUint(st.Corr), op: r.Op, lease: g.ids()})
 		g.token.Wipe()
+		clear(st.Doc) // it may hold a token
 		return reason, retry
 	}
 	st.Grant = g

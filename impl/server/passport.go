@@ -316,7 +316,11 @@ func (n *Node) noteRotation(who audit.Record) {
 
 // passport serves POST /v1/passport/… (HTTP-PAS-001).
 func (x *exchange) passport() {
-	if x.r.ContentLength > spec.MaxPassport {
+	switch {
+	case x.r.ContentLength > spec.MaxBody: // ADM-HTP-001
+		x.refuse(spec.Oversize, "")
+		return
+	case x.r.ContentLength > spec.MaxPassport:
 		x.refuse(spec.Malformed, "a passport request is at most 8,192 bytes")
 		return
 	}
