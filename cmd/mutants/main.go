@@ -1,8 +1,8 @@
 // Command mutants breaks the node on purpose, one small change at a time, and demands that a check named for it goes red.
 //
 // The table is mutants.json: for each mutant the rule that it breaks, the file and the one place in it, what stands there
-// instead, and the test that has to notice. Nothing in the source tree changes: the go command is given the broken file as
-// an overlay. A mutant is killed when its test fails, and only then: a mutant that does not compile, a test that does not
+// instead, and the test that has to notice. No source file changes: the go command is given the broken one as an overlay. What
+// property tests keep of their failures meanwhile is removed at the end. A mutant is killed when its test fails, and only then: a mutant that does not compile, a test that does not
 // exist, or one that is red anyway, is a mistake in the table and as red as a survivor.
 //
 //	go run ./cmd/mutants                 # all of them

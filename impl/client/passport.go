@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -73,6 +74,9 @@ type passportAnswer struct {
 // Issue asks for a capability. It is not asked for twice when an answer gets lost: a token that nobody has is of no
 // use to anyone, but it is there.
 func (c *Client) Issue(ctx context.Context, i Issue) (Issued, error) {
+	if i.TTL != 0 && i.TTL < time.Second {
+		return Issued{}, fmt.Errorf("a capability lives for whole seconds, and %v is less than one: %w", i.TTL, spec.Malformed)
+	}
 	doc := struct {
 		Role    spec.Role `json:"role,omitzero"`
 		Ops     []spec.Op `json:"ops,omitempty"`

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -56,12 +55,14 @@ func (n *Node) endLeases(leases []*capability.Lease) {
 // keepAuthority does what time brings to keys and capabilities until ctx ends.
 func (n *Node) keepAuthority(ctx context.Context) {
 	for wait(ctx, authorityTick) == nil {
+		n.keyMu.Lock()
 		ended, err := n.authority.Tick(n.clock(time.Now()))
+		n.noteNewKey(audit.Record{})
+		n.keyMu.Unlock()
 		n.endLeases(ended)
 		if err != nil {
 			n.log.Error("no new root key: "+err.Error(), "event", "rotation_failed")
 		}
-		n.noteRotation(audit.Record{})
 	}
 }
 
@@ -87,7 +88,7 @@ func (x *exchange) admit(op spec.Op, path string, declared uint64) (spec.Reason,
 	if err != nil {
 		return denial(err)
 	}
-	if isAdmin(op) && !isLoopbackPeer(x.r.RemoteAddr) { // HTTP-ADM-001
+	if isAdmin(op) && !x.conn.via.loopback { // HTTP-ADM-001
 		return spec.Forbidden, 0
 	}
 	if writes(op) && x.n.audit.Full() {
@@ -124,11 +125,6 @@ func isAdmin(op spec.Op) bool {
 		}
 	}
 	return false
-}
-
-func isLoopbackPeer(remote string) bool {
-	ap, err := netip.ParseAddrPort(remote)
-	return err == nil && ap.Addr().Unmap().IsLoopback()
 }
 
 // ended says that the capability of the request was revoked or expired since it was admitted.
@@ -175,6 +171,7 @@ func (g *grant) revoked() {
 
 // release gives back what the stream was granted. The caller holds mu.
 func (g *grant) release() {
+	clear(g.st.Doc) // it may hold a token
 	g.st = nil
 	g.lease.Release()
 	g.token.Wipe()
@@ -187,6 +184,7 @@ func (o *oapConn) authorize(now time.Time, st *session.Stream, presented []byte)
 	if st.Proto() == spec.ProtoPassport {
 		p, err := parsePassport("", st.Doc)
 		if err != nil {
+			clear(st.Doc)
 			return reasonOf(err), 0
 		}
 		g.passport = p
@@ -204,6 +202,7 @@ func (o *oapConn) authorize(now time.Time, st *session.Stream, presented []byte)
 	reason, retry := o.admit(now, g, r, presented)
 	if reason != spec.None {
 		o.n.denied(&denied{reason: reason, via: &o.via, corr: audit.CorrUint(st.Corr), op: r.Op, lease: g.ids()})
+		g.st = nil // its lease may have been ended meanwhile, and st will be another stream
 		g.token.Wipe()
 		clear(st.Doc) // it may hold a token
 		return reason, retry

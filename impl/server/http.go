@@ -220,6 +220,10 @@ func (x *exchange) dispatch() {
 		x.refuse(spec.MethodNotAllowed, "")
 		return
 	}
+	if x.rt != put && x.rt != object && x.r.ContentLength > spec.MaxBody { // ADM-HTP-001; those two have checks that come first
+		x.refuse(spec.Oversize, "a request body is at most 1 MiB, and this one has no use for that")
+		return
+	}
 	switch x.rt {
 	case healthz:
 		x.json(http.StatusOK, map[string]any{"alive": true})
@@ -245,7 +249,8 @@ func (x *exchange) dispatch() {
 func (x *exchange) end(start time.Time) {
 	fault := recover()
 	if fault != nil && fault != http.ErrAbortHandler {
-		x.n.log.Error("handler fault", "event", "fault", "reason", fmt.Sprint(fault), "corr_id", x.corr, "stack", string(debug.Stack()))
+		x.n.log.Error("handler fault", "event", "fault", "reason", fmt.Sprint(fault), "corr_id", x.corr,
+			"peer_addr", x.conn.via.peer.String(), "latency_ms", time.Since(start).Milliseconds(), "stack", string(debug.Stack()))
 		if x.status == 0 {
 			x.refuse(spec.Internal, "")
 			fault = nil

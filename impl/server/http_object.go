@@ -101,6 +101,8 @@ func (x *exchange) send(h *store.Handle, from, to int64, status int) {
 				x.refuse(reasonOf(err), "")
 				return
 			}
+			x.n.metrics.reject(reasonOf(err)) // HTTP-GET-007: too late for an answer
+			x.n.integrity()
 			panic(http.ErrAbortHandler)
 		}
 		if off == from {

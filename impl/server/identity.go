@@ -121,6 +121,7 @@ func (n *Node) introduce() error {
 	if err != nil {
 		return err
 	}
+	defer t.Wipe()
 	n.bootstrap = secret.NewString(t.Text())
 	return n.record(audit.Record{Event: audit.Issued, KeyID: t.Key(), HasKey: true, CapID: t.ID(), HasCap: true,
 		Granted: audit.OpsOf(spec.Ops()), Expires: t.Expires().Unix()})

@@ -250,7 +250,7 @@ func (n *Node) serveOAP(d *door, c net.Conn) {
 		n.mu.Unlock()
 		var secured *tls.Conn
 		if !late {
-			secured = n.handshake(d, &patientConn{c})
+			secured = n.handshake(d, &patientConn{Conn: c})
 		}
 		n.mu.Lock()
 		delete(n.shaking, c)
@@ -287,7 +287,7 @@ func (n *Node) handshake(d *door, c net.Conn) *tls.Conn {
 			}
 			n.metrics.reject(e.Reason)
 			v := d.via(c)
-			n.log.Info("a handshake failed", "event", "handshake_failed", "reason", string(e.Cause), "peer_addr", v.peer.String())
+			n.log.Info("a handshake failed", "event", "handshake_failed", "reason", string(e.Reason), "cause", string(e.Cause), "peer_addr", v.peer.String())
 		}
 		return nil
 	}
@@ -298,26 +298,36 @@ func (n *Node) handshake(d *door, c net.Conn) *tls.Conn {
 	return secured
 }
 
-// unacked is how many DATA frames wait for their ACK.
+// unacked is how many DATA frames wait for their ACK. A connection that is busy at this moment counts as it did the last
+// time: whoever asks for the metrics waits for nobody.
 func (n *Node) unacked() (sum int64) {
 	n.eachConn(func(o *oapConn) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		sum += o.sess.Unacked()
+		if o.mu.TryLock() {
+			o.unacked.Store(o.sess.Unacked())
+			o.mu.Unlock()
+		}
+		sum += o.unacked.Load()
 	})
 	return sum
 }
 
 // patientConn is what lies under TLS: a write that timed out would break the records above it for good, so the limit of
 // OAP-SES-018 is kept here, and not by deadlines from above.
-type patientConn struct{ net.Conn }
+type patientConn struct {
+	net.Conn
+	broken error // of the Write that gave up; crypto/tls would still send an alert behind it
+}
 
 // Write writes all of b, as long as the peer takes some of it within the limit.
 func (c *patientConn) Write(b []byte) (n int, err error) {
+	if c.broken != nil {
+		return 0, c.broken
+	}
 	err = patiently(c.Conn, func() (int, error) {
 		k, err := c.Conn.Write(b[n:])
 		n += k
 		return k, err
 	})
+	c.broken = err
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rustyonions/micronode/impl/audit"
@@ -46,7 +47,8 @@ type oapConn struct {
 	dead  bool       // the writer ended
 	reply []byte     // scratch for answers
 
-	wake chan struct{} // for the writer; capacity 1
+	wake    chan struct{} // for the writer; capacity 1
+	unacked atomic.Int64  // of the session, the last time that somebody asked
 }
 
 // reading is what a stream's Host holds while its object is served. The bytes may be on their way to the socket
@@ -104,7 +106,9 @@ func (o *oapConn) read() {
 			o.waitForRoom()
 		}
 		if o.held {
-			o.decode(time.Now())
+			now := time.Now()
+			o.decode(now)
+			o.apply(now)
 			o.mu.Unlock()
 			o.poke()
 			continue
@@ -298,13 +302,16 @@ func (o *oapConn) passport(now time.Time, st *session.Stream) {
 	who := audit.Record{Surface: o.via.surface, Op: g.op, Peer: o.via.peer, CorrID: audit.CorrUint(st.Corr),
 		By: g.lease.ID, HasBy: true}
 	answer, err := o.n.servePassport(g.passport, g.lease, who)
-	clear(st.Doc) // it may hold a token
 	if err != nil {
 		reason, retry := denial(err)
 		o.sess.Fail(now, st, reason, retry)
 		return
 	}
-	o.sess.Answer(st, answer)
+	if spec.HeaderLen+len(answer) > int(o.sess.MaxFrame()) { // OAP-HEL-006: the client asked for frames that are too small for it
+		o.sess.Fail(now, st, spec.Oversize, 0)
+	} else {
+		o.sess.Answer(st, answer)
+	}
 	clear(answer)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rustyonions/micronode/spec"
@@ -63,6 +64,7 @@ func (o *oapConn) write() {
 			c.from.release()
 		}
 		clear(b.cuts)
+		clear(b.head) // it may hold a token that was issued
 		if err != nil {
 			o.sess.Lost()
 			o.apply(time.Now())
@@ -131,7 +133,11 @@ func (b *batch) sealed(c net.Conn) error {
 		_, err := c.Write(b.head)
 		return err
 	}
-	joined := b.joined[:0]
+	size := 0
+	for _, part := range b.bufs {
+		size += len(part)
+	}
+	joined := slices.Grow(b.joined[:0], size) // at once: what append leaves behind would not be wiped
 	for _, part := range b.bufs {
 		joined = append(joined, part...)
 	}

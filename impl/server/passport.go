@@ -233,7 +233,10 @@ func (n *Node) servePassport(p *passport, lease *capability.Lease, who audit.Rec
 // issue mints a capability (CAP-ISS-002). One that can not be written down is not handed out.
 func (n *Node) issue(now time.Time, m *capability.Minting, lease *capability.Lease, who audit.Record) (*issuedJSON, error) {
 	m.From = lease
-	t, err := n.authority.Mint(now, *m)
+	n.keyMu.Lock()
+	t, err := n.authority.Mint(now, *m) // with a new key where the old one is due
+	n.noteNewKey(audit.Record{})
+	n.keyMu.Unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +246,6 @@ func (n *Node) issue(now time.Time, m *capability.Minting, lease *capability.Lea
 	if err := n.record(who); err != nil {
 		return nil, err
 	}
-	n.noteRotation(audit.Record{})
 	return &issuedJSON{Token: t.Text(), ID: t.ID().String(), KeyID: t.Key().String(), Expires: t.Expires().Unix()}, nil
 }
 
@@ -274,6 +276,9 @@ func (n *Node) revoke(now time.Time, r *revocation, own *capability.Lease, who a
 		who.Event, who.CapID, who.HasCap = audit.Revoked, *r.id, true
 		return &revokedJSON{true}, n.record(who)
 	}
+	n.keyMu.Lock()
+	defer n.keyMu.Unlock()
+	n.noteNewKey(audit.Record{}) // one that time brought meanwhile is its own
 	ended, found := n.authority.RevokeKey(now, *r.key)
 	if !found {
 		return nil, spec.NotFound
@@ -281,7 +286,7 @@ func (n *Node) revoke(now time.Time, r *revocation, own *capability.Lease, who a
 	n.endLeases(others(ended, own))
 	who.Event, who.KeyID, who.HasKey = audit.KeyRevoked, *r.key, true
 	err := n.record(who)
-	n.noteRotation(who)
+	n.noteNewKey(who)
 	return &revokedJSON{true}, err
 }
 
@@ -292,21 +297,22 @@ func others(ended []*capability.Lease, own *capability.Lease) []*capability.Leas
 
 // rotate replaces the current root key (CAP-ISS-005).
 func (n *Node) rotate(now time.Time, who audit.Record) (*rotatedJSON, error) {
+	n.keyMu.Lock()
+	defer n.keyMu.Unlock()
+	n.noteNewKey(audit.Record{}) // one that time brought meanwhile is its own
 	id, err := n.authority.Rotate(now)
 	if err != nil {
 		return nil, err
 	}
-	n.noteRotation(who)
+	n.noteNewKey(who)
 	return &rotatedJSON{id.String()}, nil
 }
 
-// noteRotation writes down that there is another current key than the last time (CAP-AUD-001). who brought it; zero where it
-// was time.
-func (n *Node) noteRotation(who audit.Record) {
-	n.keyMu.Lock()
-	defer n.keyMu.Unlock()
+// noteNewKey writes down that there is another current key than the last time (CAP-AUD-001). who brought it; zero where it was
+// time. The caller holds keyMu since before it did what may have brought one, so that each key is noted once, with its asker.
+func (n *Node) noteNewKey(who audit.Record) {
 	now := n.authority.Status().Current
-	if now == n.lastKey {
+	if now == n.lastKey || now == (capability.KeyID{}) {
 		return
 	}
 	n.lastKey = now
@@ -316,11 +322,7 @@ func (n *Node) noteRotation(who audit.Record) {
 
 // passport serves POST /v1/passport/… (HTTP-PAS-001).
 func (x *exchange) passport() {
-	switch {
-	case x.r.ContentLength > spec.MaxBody: // ADM-HTP-001
-		x.refuse(spec.Oversize, "")
-		return
-	case x.r.ContentLength > spec.MaxPassport:
+	if x.r.ContentLength > spec.MaxPassport {
 		x.refuse(spec.Malformed, "a passport request is at most 8,192 bytes")
 		return
 	}

@@ -421,7 +421,7 @@ func TestMachine(t *testing.T) {
 		}
 	})
 	t.Logf("%d streams, refusals: %v", opened, refused)
-	if opened < 500 || len(refused) < 15 {
+	if opened < 500 && !testing.Short() || len(refused) < 15 && !testing.Short() {
 		t.Errorf("a walk that goes nowhere: %d streams, refusals: %v", opened, refused)
 	}
 }
