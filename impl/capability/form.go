@@ -95,7 +95,7 @@ func (r *reader) caveat() clause { return r.section(true) }
 // section reads the head, or a caveat: location, identifier and verification id in this order. The head has none of the
 // last, and a caveat a location only with one.
 func (r *reader) section(caveat bool) (c clause) {
-	located, verified, identified := false, false, false
+	var located, verified, identified bool
 	c.location, located = r.field(fieldLocation)
 	c.id, identified = r.field(fieldIdentifier)
 	c.vid, verified = r.field(fieldVerifier)

@@ -56,7 +56,7 @@ func (p *place) check(folder string) error {
 	if int(st.Uid) != os.Geteuid() {
 		return refuse("CAP-UDS-001", folder, "the directory of the socket belongs to user %d, and not to user %d, who runs this node", st.Uid, os.Geteuid())
 	}
-	if mode := uint32(st.Mode) & 0o7777; mode != 0o700 {
+	if mode := uint32(st.Mode) & 0o7777; mode != 0o700 { //nolint:unconvert // other types on other systems
 		return refuse("CAP-UDS-001", folder, "the directory of the socket has mode %04o and must have 0700", mode)
 	}
 	return nil
@@ -177,14 +177,14 @@ func (p *place) secure() (own identity, err error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || int(st.Uid) != os.Geteuid() {
 		return own, refuse("CAP-UDS-008", p.path, "something else took the place of the socket")
 	}
-	own = identity{uint64(st.Dev), st.Ino}
+	own = identity{uint64(st.Dev), st.Ino} //nolint:unconvert // other types on other systems
 	if err := unix.Fchmodat(p.dir, p.name, 0o600, 0); err != nil {
 		return own, &SetupError{"CAP-UDS-002", p.path, err}
 	}
 	if err := unix.Fstatat(p.dir, p.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return own, &SetupError{"CAP-UDS-002", p.path, err}
 	}
-	if mode := uint32(st.Mode) & 0o7777; mode != 0o600 || (identity{uint64(st.Dev), st.Ino}) != own {
+	if mode := uint32(st.Mode) & 0o7777; mode != 0o600 || (identity{uint64(st.Dev), st.Ino}) != own { //nolint:unconvert // other types on other systems
 		return own, refuse("CAP-UDS-002", p.path, "the socket has mode %04o and must have 0600", mode)
 	}
 	return own, nil
@@ -219,7 +219,7 @@ func (p *place) unlink(own identity) error {
 	if err != nil {
 		return fmt.Errorf("unix socket: %w", err)
 	}
-	if (identity{uint64(st.Dev), st.Ino}) != own {
+	if (identity{uint64(st.Dev), st.Ino}) != own { //nolint:unconvert // other types on other systems
 		return nil
 	}
 	if err := unix.Unlinkat(p.dir, p.name, 0); err != nil {

@@ -73,7 +73,7 @@ func inode(t *testing.T, path string) identity {
 	if err := unix.Lstat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return identity{uint64(st.Dev), st.Ino}
+	return identity{uint64(st.Dev), st.Ino} //nolint:unconvert // other types on other systems
 }
 
 // CAP-UDS-002, CAP-UDS-009

@@ -130,7 +130,7 @@ func TestLongestTokenInTheSmallestFrames(t *testing.T) {
 	o := with(quick, token)
 	o.MaxFrame = spec.MinMaxFrame
 	c := dial(t, url, o)
-	want := spec.Address(sum(bytesOf(9000)))
+	want := sum(bytesOf(9000))
 	if _, _, err := c.Put(t.Context(), bytes.NewReader(bytesOf(9000)), 9000, &want); err != nil {
 		t.Error(err)
 	}
