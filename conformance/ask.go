@@ -176,8 +176,8 @@ func (c *Conn) Each(corrs []uint64, do func(f refwire.Frame, corr uint64)) {
 // pulse asks for something harmless, where the node has something to ask for, and demands an answer. That the node is
 // too busy for it, or wants another capability than the suite has left, and says so in the words of the law, is one.
 func (c *Conn) pulse() {
-	if !c.t.s.features[FeatureObjects] {
-		return
+	if known := c.t.s.features; known != nil && !known[FeatureObjects] {
+		return // where it could not be asked what it has, it is asked for this
 	}
 	corr := c.Ask(has(c.t.Absent()))
 	f := c.Frame()
