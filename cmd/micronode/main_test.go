@@ -299,8 +299,13 @@ func scriptFetch(ts *testscript.TestScript, neg bool, args []string) {
 // waitFor polls until ok says so; it is for what another process does.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	enough := time.After(10 * time.Second)
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-enough:
 			t.Fatalf("waited for %s", what)
 		}
 	}

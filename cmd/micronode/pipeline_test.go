@@ -21,7 +21,7 @@ func TestInOrder(t *testing.T) {
 			}
 		}, func(_ context.Context, i int) {
 			most.Store(max(most.Load(), running.Add(1)))
-			time.Sleep(time.Duration((i*7919)%50) * time.Millisecond)
+			<-time.After(time.Duration((i*7919)%50) * time.Millisecond) // of the bubble's clock: how long the work takes
 			running.Add(-1)
 		}, func(i int) { got = append(got, i) })
 		for i := range got {

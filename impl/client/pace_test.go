@@ -57,7 +57,7 @@ func hammer(t *testing.T, p *pacer, b *bucket, n, workers int, latency time.Dura
 						t.Error(err)
 						return
 					}
-					time.Sleep(latency)
+					<-time.After(latency) // of the bubble's clock: the way to the node and back
 					ok, after := b.take()
 					if ok {
 						p.took()

@@ -33,6 +33,15 @@ func (h halves) decode() (ed, pq []byte, err error) {
 	return ed, pq, err
 }
 
+// readHalves reads what MarshalJSON of either hybrid gives.
+func readHalves(data []byte) (ed, pq []byte, err error) {
+	var h halves
+	if err := strictly(data, &h); err != nil {
+		return nil, nil, err
+	}
+	return h.decode()
+}
+
 func halvesOf(ed, pq []byte) halves {
 	return halves{encoding.EncodeToString(ed), encoding.EncodeToString(pq)}
 }
@@ -59,20 +68,15 @@ func (p PublicKey) MarshalJSON() ([]byte, error) { return json.Marshal(halvesOf(
 
 // UnmarshalJSON reads what MarshalJSON gives, with any white space, and nothing else. The error is malformed.
 func (p *PublicKey) UnmarshalJSON(data []byte) error {
-	var h halves
-	if err := strictly(data, &h); err != nil {
-		return err
-	}
-	ed, pq, err := h.decode()
-	if err != nil {
-		return err
-	}
+	ed, pq, err := readHalves(data)
 	key := PublicKey{ed, pq}
-	if err := key.check(); err != nil {
-		return err
+	if err == nil {
+		err = key.check()
 	}
-	*p = key
-	return nil
+	if err == nil {
+		*p = key
+	}
+	return err
 }
 
 // Text is both keys, Ed25519 first, as one line of base64.
@@ -98,18 +102,13 @@ func (s Signature) MarshalJSON() ([]byte, error) { return json.Marshal(halvesOf(
 
 // UnmarshalJSON reads what MarshalJSON gives, with any white space, and nothing else. The error is malformed.
 func (s *Signature) UnmarshalJSON(data []byte) error {
-	var h halves
-	if err := strictly(data, &h); err != nil {
-		return err
-	}
-	ed, pq, err := h.decode()
-	if err != nil {
-		return err
-	}
+	ed, pq, err := readHalves(data)
 	sig := Signature{ed, pq}
-	if err := sig.check(); err != nil {
-		return err
+	if err == nil {
+		err = sig.check()
 	}
-	*s = sig
-	return nil
+	if err == nil {
+		*s = sig
+	}
+	return err
 }

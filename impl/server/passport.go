@@ -209,7 +209,7 @@ type (
 	}
 )
 
-// serve carries out a request that lease allows, and returns the JSON text of the answer (HTTP-PAS-002). who is for the audit log.
+// servePassport carries out a request that lease allows, and returns the JSON text of the answer (HTTP-PAS-002). who is for the audit log.
 func (n *Node) servePassport(p *passport, lease *capability.Lease, who audit.Record) ([]byte, error) {
 	now := n.clock(time.Now())
 	var answer any
